@@ -1,0 +1,238 @@
+"""What passes between the stages: listen → read → say → render.
+
+Everything here is a frozen dataclass; every tensor is on the CPU. This module
+imports nothing of ours, so that what a stage takes and gives can be read on
+one screen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+Stage = Literal["listen", "read", "say", "render"]
+
+
+class InputError(ValueError):
+    """Something the person can mend. Its message is one plain sentence and is shown as it is."""
+
+
+class Cancelled(Exception):
+    """The person pressed Stop. Raised by `Run.check`; never shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Waveform:
+    """Mono sound: `samples` (T,) float32 in [-1, 1] at `sample_rate` Hz."""
+
+    samples: Tensor
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        return self.samples.shape[-1] / self.sample_rate
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """All that an engine remembers of a reference clip.
+
+    `tensors` belong to the engine named `engine` and mean something to it alone.
+    `facts` are short plain words about how the voice was made (for example
+    ``{"refined": "12 steps"}``), for the page and the recipe.
+    """
+
+    engine: str
+    tensors: Mapping[str, Tensor]
+    transcript: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the voice as one safetensors file."""
+        metadata = {"engine": self.engine, "facts": json.dumps(dict(self.facts))}
+        if self.transcript is not None:
+            metadata["transcript"] = self.transcript
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        save_file(tensors, path, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> Voice:
+        """Read what `save` wrote."""
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        return cls(metadata["engine"], tensors, metadata.get("transcript"), json.loads(metadata["facts"]))
+
+
+@dataclass(frozen=True, eq=False)
+class Phrase:
+    """One sentence ready for one engine.
+
+    `ids` (L,) int64 are the engine's symbols; `features` (L, D) float32 or None.
+    `notes` tell, in plain words, what of the text was read otherwise than written.
+    """
+
+    text: str
+    ids: Tensor
+    features: Tensor | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What the speaking model said: `ids` (K, N) int64, K codebooks, at `rate` frames a second.
+
+    `curves` are named float32 tracks (pitch in Hz, energy …). `score` is a reranker's, higher is better.
+    """
+
+    ids: Tensor
+    rate: float
+    curves: Mapping[str, Tensor] | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to say it. Engines ignore what they cannot do and say so in their `Spec`."""
+
+    temperature: float = 1.0
+    top_k: int = 0  # 0: no limit
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    max_seconds: float = 60.0  # of one sentence
+    speed: float = 1.0  # 2.0 is twice as fast
+    candidates: int = 1
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the person asked of the hardware. `auto` lets the probe's verdicts decide."""
+
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
+    precision: str = "auto"  # auto, float32, bfloat16, float16, int8
+
+
+@dataclass(frozen=True)
+class Consent:
+    """The statement "I have the right to use this voice": its wording and when it was made (ISO 8601, UTC)."""
+
+    wording: str
+    when: str
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One thing to say in one voice. `voice`, when given, spares `listen` (a refined voice, say)."""
+
+    engine: str
+    text: str
+    reference: Waveform | None
+    language: str = "en"
+    transcript: str | None = None
+    sampling: Sampling = Sampling()
+    wish: Wish = Wish()
+    consent: Consent | None = None
+    voice: Voice | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a stage is handed to stay interruptible: looked at for every ~0.3 s of work.
+
+    `progress(stage, done, total)` counts in whatever the stage counts.
+    """
+
+    cancelled: Callable[[], bool] = lambda: False
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+
+    def check(self) -> None:
+        """Raises `Cancelled` if the person pressed Stop."""
+        if self.cancelled():
+            raise Cancelled
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """One line of the stage table: what a stage took on one sentence (0 for `listen`)."""
+
+    stage: str
+    sentence: int
+    seconds: float
+    device: str
+    dtype: str
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A stretch of finished sound, in order: to be played at once. `sentence` counts from 1 to `total`."""
+
+    waveform: Waveform
+    sentence: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A finished request: the whole sound, how it was made, and all that is needed to make it again.
+
+    `recipe` is plain JSON. `notes` are sentences for the person (a healed stage, a fall-back).
+    `stopped` is true when the person pressed Stop: the sound is what was made till then.
+    """
+
+    waveform: Waveform
+    voice: Voice
+    stages: tuple[StageReport, ...]
+    notes: tuple[str, ...]
+    recipe: Mapping[str, object]
+    sha256: str  # of the little-endian float32 samples
+    rtf: float  # (read + say + render) seconds / seconds of sound
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What can be known of an engine before it is loaded."""
+
+    name: str
+    title: str
+    languages: tuple[str, ...]
+    sample_rate: int  # Hz
+    reference_seconds: tuple[float, float]  # best length of a clip
+    samples: bool  # whether temperature, top_k, top_p … mean anything to it
+    refines: bool  # whether it has `refine`
+    source: str  # where its weights come from, and their licence
+    note: str = ""  # what a person should know before using it
+
+
+class Engine(Protocol):
+    """Four verbs, in the order they happen. Nothing of a request is kept on the engine."""
+
+    sample_rate: int
+
+    def listen(self, reference: Waveform, transcript: str | None, run: Run) -> Voice:
+        """What the engine remembers of a reference. Raises `InputError` for a clip it cannot use."""
+
+    def read(self, text: str, language: str) -> Phrase:
+        """One sentence as the engine's symbols. Raises `InputError` where there is nothing to say."""
+
+    def say(self, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run) -> list[Units]:
+        """Candidates, best first. Raises `Cancelled`."""
+
+    def render(self, units: Units, phrase: Phrase, voice: Voice, run: Run) -> Iterator[Waveform]:
+        """Pieces of sound, as they are ready; joined they are the whole. Raises `Cancelled`."""
+
+
+class Refiner(Protocol):
+    """An engine that can bring a voice nearer to its reference."""
+
+    def refine(self, voice: Voice, reference: Waveform, run: Run) -> Voice:
+        """A voice nearer to the reference. On Stop it gives the best so far instead of raising."""
