@@ -24,6 +24,14 @@ class InputError(ValueError):
     """Something the person can mend. Its message is one plain sentence and is shown as it is."""
 
 
+class Unsound(Exception):
+    """A stage's numbers are no speech (NaN, silence, an impossible length); the message says so in words.
+
+    An engine raises it where it can tell (logits that are not finite); `synthesis` answers
+    by doing the stage again in float32 where it was lowered.
+    """
+
+
 class Cancelled(Exception):
     """The person pressed Stop. Raised by `Run.check`; never shown."""
 
@@ -96,6 +104,7 @@ class Units:
     rate: float
     curves: Mapping[str, Tensor] | None = None
     score: float | None = None
+    seed: int = 0  # from which `render` draws what it needs of chance
 
 
 @dataclass(frozen=True)
@@ -130,17 +139,22 @@ class Consent:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One thing to say in one voice. `voice`, when given, spares `listen` (a refined voice, say)."""
+    """One thing to say in one voice.
+
+    `voice`, when given, spares `listen`. `refine` asks for the voice brought nearer to the
+    reference: kept from an earlier time, or made now. Nothing is said without `consent`.
+    """
 
     engine: str
     text: str
-    reference: Waveform | None
+    reference: Waveform
     language: str = "en"
     transcript: str | None = None
     sampling: Sampling = Sampling()
     wish: Wish = Wish()
     consent: Consent | None = None
     voice: Voice | None = None
+    refine: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,6 +194,15 @@ class Piece:
     total: int
 
 
+@dataclass(frozen=True)
+class Span:
+    """Where a sentence lies in a take: `start` and `end` in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
 @dataclass(frozen=True, eq=False)
 class Take:
     """A finished request: the whole sound, how it was made, and all that is needed to make it again.
@@ -189,6 +212,7 @@ class Take:
     """
 
     waveform: Waveform
+    spans: tuple[Span, ...]
     voice: Voice
     stages: tuple[StageReport, ...]
     notes: tuple[str, ...]
