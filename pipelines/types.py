@@ -131,7 +131,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Consent:
-    """The statement "I have the right to use this voice": its wording and when it was made (ISO 8601, UTC)."""
+    """The statement "I have the right to use this voice": its wording, and when (ISO 8601, UTC)."""
 
     wording: str
     when: str
