@@ -211,15 +211,15 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Knows both spellings of torch: ``weight_g``/``weight_v`` and ``parametrizations.weight.original0/1``.
     The first axis is torch's default ``dim=0``, also for transposed convolutions.
     """
-    new = ".parametrizations.weight.original"
+    new = "parametrizations.weight.original"
     folded = dict(tensors)
-    for gain_end, direction_end in ((".weight_g", ".weight_v"), (f"{new}0", f"{new}1")):
+    for gain_end, direction_end in (("weight_g", "weight_v"), (f"{new}0", f"{new}1")):
         for name in [name for name in folded if name.endswith(gain_end)]:
             stem = name.removesuffix(gain_end)
             gain, direction = folded.pop(name), folded.pop(stem + direction_end)
             axes = tuple(range(1, direction.dim()))
             norm = direction.float().norm(dim=axes, keepdim=True)
-            folded[stem + ".weight"] = (gain.float() * direction.float() / norm).to(direction.dtype)
+            folded[stem + "weight"] = (gain.float() * direction.float() / norm).to(direction.dtype)
     return folded
 
 
