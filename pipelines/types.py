@@ -105,6 +105,7 @@ class Units:
     curves: Mapping[str, Tensor] | None = None
     score: float | None = None
     seed: int = 0  # from which `render` draws what it needs of chance
+    seconds: float = 0.0  # how long the sound will be; 0 where only rendering tells
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,422 @@
+"""The one path from a request to a sound: listen → read → say → render, with guard and retry.
+
+Every front (page, command line) and every measurement calls `clone`. It waits for the device's
+turn, runs the four verbs sentence by sentence, gives sound as it is made, and looks at every
+stage's numbers: where a lowered precision gave none, the stage is done again in float32 and the
+take says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import TypeVar
+
+import torch
+
+from pipelines import audio, device
+from pipelines.device import Choice, Placement
+from pipelines.registry import Engines
+from pipelines.text import Pause, Sentence, split
+from pipelines.types import (
+    Cancelled,
+    Engine,
+    InputError,
+    Phrase,
+    Piece,
+    Request,
+    Run,
+    Span,
+    StageReport,
+    Take,
+    Units,
+    Unsound,
+    Voice,
+    Waveform,
+)
+
+AT_ONCE = Run()  # nobody watches and nobody stops it
+SPEEDS = (0.5, 2.0)
+SILENCE = 1e-3  # peak (-60 dBFS) below which a sentence has no sound in it
+CLIPPED = 0.02  # share of samples at full scale above which a sound is broken rather than loud
+SYMBOL_SECONDS = (0.01, 1.0)  # of sound per symbol of a phrase: no speech is faster or slower
+SLACK_SECONDS = 3.0  # a lone word may carry this much breath and pause around it
+
+Result = TypeVar("Result")
+
+
+def clone(engines: Engines, request: Request, run: Run = AT_ONCE) -> Iterator[StageReport | Piece | Take]:
+    """Say `request.text` in the voice of `request.reference`.
+
+    Gives a `StageReport` per stage and sentence, `Piece`s of sound in order as they are made, and at
+    last the `Take`. On Stop the take holds what was made till then; if that is nothing, `Cancelled`
+    is raised. Raises `InputError` for what the person can mend, before anything is said, and
+    `Unsound` where even float32 gives no sound.
+    """
+    check(engines, request)
+    parts = split(request.text)
+    choice = device.choose(request.wish, engines.table)
+    with engines.turn(choice.placement.device).held(run):
+        yield from _Job(engines, request, run, choice, parts).speak()
+
+
+def refine(engines: Engines, request: Request, run: Run = AT_ONCE) -> Voice:
+    """The voice of `request.reference` brought nearer to it, and kept for later requests that ask `refine`.
+
+    Others waiting for the device go first between two steps. On Stop the best so far is kept.
+    Raises `InputError` where the engine cannot refine or the clip cannot be used.
+    """
+    check(engines, request)
+    choice = device.choose(request.wish, engines.table)
+    with engines.turn(choice.placement.device).held(run) as patient:
+        return _Job(engines, request, patient, choice, []).refined()
+
+
+def check(engines: Engines, request: Request) -> None:
+    """Raises `InputError` for a request that no engine should start on."""
+    spec = engines.spec(request.engine)
+    sampling = request.sampling
+    if request.consent is None or not request.consent.wording.strip():
+        raise InputError("Nothing is said in a voice before you state that you have the right to use it.")
+    if request.language not in spec.languages:
+        raise InputError(
+            f"{spec.title} does not speak {request.language!r}; it speaks {', '.join(spec.languages)}."
+        )
+    if not SPEEDS[0] <= sampling.speed <= SPEEDS[1]:
+        raise InputError(f"A speed of {sampling.speed:g} is outside {SPEEDS[0]:g} to {SPEEDS[1]:g}.")
+    if not 0 <= sampling.seed < 2**63:
+        raise InputError(f"{sampling.seed} is no seed; a seed is a whole number from 0 up to 2^63 - 1.")
+    if request.refine and not spec.refines:
+        raise InputError(f"{spec.title} cannot refine a voice.")
+    if request.voice is not None and request.voice.engine != request.engine:
+        raise InputError(f"This voice was made by {request.voice.engine} and {request.engine} cannot use it.")
+
+
+def seed_of(seed: int, sentence: int) -> int:
+    """The seed of one sentence: its own stream of chance, whatever the sentences before it drew."""
+    digest = hashlib.sha256(f"{seed}/{sentence}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+@dataclass
+class _Job:
+    """One request on its way. Lives for one call; nothing of it stays."""
+
+    engines: Engines
+    request: Request
+    run: Run
+    choice: Choice
+    parts: list[Sentence | Pause]
+    notes: list[str] = field(default_factory=list)
+    stages: list[StageReport] = field(default_factory=list)
+    sound: list[Waveform] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.placement = self.choice.placement
+        if self.request.wish.precision == "auto":
+            self.placement = self.engines.trusted(self.request.engine, self.placement)
+            if self.placement != self.choice.placement:
+                self._note("A lower precision gave no sound here before, so full precision is used.")
+
+    # ------------------------------------------------------------------------------- the path
+
+    def speak(self) -> Iterator[StageReport | Piece | Take]:
+        """The whole of `clone`, holding the device's turn."""
+        voice = self._voice()
+        yield from self.stages
+        total = sum(isinstance(part, Sentence) for part in self.parts)
+        number, stopped = 0, False
+        try:
+            for part in self.parts:
+                self.run.check()
+                if isinstance(part, Pause):
+                    yield self._piece(self._silence(part.seconds), number, total)
+                else:
+                    number += 1
+                    yield from self._sentence(part.text, voice, number, total)
+        except Cancelled:
+            if not self.sound:
+                raise
+            stopped = True
+        yield self._take(voice, stopped)
+
+    def refined(self) -> Voice:
+        """The refined voice: kept from an earlier time, or made now and kept."""
+        key = "refined-" + self._voice_key()
+        voice = self.engines.voice(key)
+        if voice is None:
+            quick = self._listened()
+            lowered = self.placement
+            # Refining follows gradients, which a lowered or quantised network does not give.
+            self.placement = Placement(lowered.device)
+            voice = self._guarded("refine", 0, lambda e: e.refine(quick, self.request.reference, self.run))
+            self.engines.keep_voice(key, voice, on_disk=True)
+            self.placement = lowered
+        return voice
+
+    def _voice(self) -> Voice:
+        if self.request.voice is not None:
+            return self.request.voice
+        return self.refined() if self.request.refine else self._listened()
+
+    def _listened(self) -> Voice:
+        key = self._voice_key()
+        voice = self.engines.voice(key)
+        if voice is None:
+            request, run = self.request, self.run
+            self.run.progress("listen", 0, 1)
+            voice = self._guarded("listen", 0, lambda e: e.listen(request.reference, request.transcript, run))
+            self.engines.keep_voice(key, voice)
+        return voice
+
+    def _sentence(self, text: str, voice: Voice, number: int, total: int) -> Iterator[StageReport | Piece]:
+        sampling = self.request.sampling
+        sampling = replace(sampling, seed=seed_of(sampling.seed, number))
+        quiet = Run(
+            self.run.cancelled
+        )  # progress is counted in sentences; the stages' own steps are too fine
+        self.run.progress("read", number, total)
+        phrase = self._guarded("read", number, lambda e: e.read(text, self.request.language))
+        yield self.stages[-1]
+        for note in phrase.notes:
+            self._note(note)
+        self.run.progress("say", number, total)
+        units = self._guarded("say", number, lambda e: _said(e.say(phrase, voice, sampling, quiet), phrase))
+        yield self.stages[-1]
+        self.run.progress("render", number, total)
+        start = self._seconds()
+        yield from self._rendered(lambda e: e.render(units, phrase, voice, quiet), number, total)
+        yield self.stages[-1]
+        self.spans.append(Span(text, start, self._seconds()))
+
+    def _rendered(
+        self, render: Callable[[Engine], Iterator[Waveform]], number: int, total: int
+    ) -> Iterator[Piece]:
+        """One sentence's sound as it is made, and once more in float32 from where it stopped being sound.
+
+        The second rendering of the same units is the same sentence sample by sample, so what was given
+        already is left out of it.
+        """
+        given, busy, note = 0, 0.0, ""
+        while True:
+            engine, offset = self._engine(), 0
+            watch = _Watch(render(engine))
+            try:
+                for piece in watch:
+                    fresh = piece.samples[max(0, given - offset) :]
+                    offset += piece.samples.numel()
+                    if fresh.numel():
+                        given = offset
+                        yield self._piece(Waveform(fresh, piece.sample_rate), number, total)
+                break
+            except (Unsound, RuntimeError, MemoryError) as error:
+                note = self._heal("render", error) or note
+            finally:
+                busy += watch.busy
+        self._report("render", number, busy, note)
+
+    # ---------------------------------------------------------------------- guard and healing
+
+    def _guarded(self, stage: str, number: int, work: Callable[[Engine], Result]) -> Result:
+        """What `work` gives, done again after healing where it fails; reports the stage."""
+        busy, note = 0.0, ""
+        while True:
+            engine = self._engine()
+            started = time.perf_counter()
+            try:
+                result = work(engine)
+                if isinstance(result, Voice):
+                    _sound_voice(result)
+                break
+            except (Unsound, RuntimeError, MemoryError) as error:
+                note = self._heal(stage, error) or note
+            finally:
+                busy += time.perf_counter() - started
+        self._report(stage, number, busy, note)
+        return result
+
+    def _heal(self, stage: str, error: Exception) -> str:
+        """Make another try worth while, and say how; raises where nothing is left to try.
+
+        Memory: forget the other engines. Anything else in a lowered stage: that stage in float32.
+        """
+        if device.out_of_memory(error):
+            place = self.placement.device
+            if self.engines.release_others(self.request.engine, place):
+                return ""
+            self.engines.release(self.request.engine, place)
+            raise InputError(
+                f"The memory of {device.describe(place)} is not enough for this. Close other programs, "
+                "or say a shorter text."
+            ) from error
+        lowered = _mode(self.placement, stage)
+        if lowered == "float32":
+            raise error
+        self.engines.distrust(self.request.engine, self.placement, stage)
+        self.placement = self.placement.raised(stage)
+        note = f"{lowered} gave no sound here ({stage}); made again in full precision."
+        self._note(note)
+        return note
+
+    def _engine(self) -> Engine:
+        return self.engines.get(self.request.engine, self.placement, self.run)
+
+    # ------------------------------------------------------------------------ what is written down
+
+    def _report(self, stage: str, number: int, seconds: float, note: str) -> None:
+        place = "cpu" if stage == "read" else self.placement.device
+        dtype = _mode(self.placement, stage)
+        self.stages.append(StageReport(stage, number, seconds, place, dtype, note))
+
+    def _note(self, words: str) -> None:
+        if words not in self.notes:
+            self.notes.append(words)
+
+    def _piece(self, waveform: Waveform, number: int, total: int) -> Piece:
+        self.sound.append(waveform)
+        return Piece(waveform, number, total)
+
+    def _silence(self, seconds: float) -> Waveform:
+        rate = self.engines.spec(self.request.engine).sample_rate
+        return Waveform(torch.zeros(round(seconds * rate)), rate)
+
+    def _seconds(self) -> float:
+        return sum(piece.seconds for piece in self.sound)
+
+    def _voice_key(self) -> str:
+        """What a listened voice depends on: samples, rate, transcript, weights, precision of listening."""
+        request = self.request
+        parts = (
+            audio.digest(request.reference),
+            str(request.reference.sample_rate),
+            repr(request.transcript),
+            request.engine,
+            self._fingerprint(),
+            self.placement.device,
+            self.placement.listen,
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+    def _fingerprint(self) -> str:
+        self.engines.prepare(self.request.engine, self.run)
+        return self.engines.fingerprint(self.request.engine)
+
+    def _take(self, voice: Voice, stopped: bool) -> Take:
+        whole = audio.join(self.sound)
+        sha256 = audio.digest(whole)
+        busy = sum(s.seconds for s in self.stages if s.stage in ("read", "say", "render"))
+        return Take(
+            waveform=whole,
+            spans=tuple(self.spans),
+            voice=voice,
+            stages=tuple(self.stages),
+            notes=tuple(self.notes),
+            recipe=self._recipe(whole, voice, sha256),
+            sha256=sha256,
+            rtf=busy / whole.seconds,
+            stopped=stopped,
+        )
+
+    def _recipe(self, whole: Waveform, voice: Voice, sha256: str) -> dict[str, object]:
+        request = self.request
+        return {
+            "myna": 1,
+            "engine": request.engine,
+            "weights": self._fingerprint(),
+            "text": request.text,
+            "language": request.language,
+            "transcript": request.transcript,
+            "sampling": asdict(request.sampling),
+            "refine": request.refine or "refined" in voice.facts,
+            "reference": {
+                "sha256": audio.digest(request.reference),
+                "sample_rate": request.reference.sample_rate,
+                "seconds": round(request.reference.seconds, 3),
+            },
+            "wish": asdict(request.wish),
+            "precision": precision(self.choice, self.placement),
+            "placement": asdict(self.placement),
+            "machine": {
+                "system": platform.platform(),
+                "processor": device.describe(self.placement.device),
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "threads": torch.get_num_threads(),
+            },
+            "made": {"sample_rate": whole.sample_rate, "samples": whole.samples.numel(), "sha256": sha256},
+        }
+
+
+def precision(choice: Choice, used: Placement) -> dict[str, str]:
+    """The precision that was asked for, what was used, and why, in words."""
+    modes = {stage: used.mode(stage) for stage in ("listen", "say", "render")}
+    alike = len(set(modes.values())) == 1
+    words = used.say if alike else ", ".join(f"{stage} {mode}" for stage, mode in modes.items())
+    return {"requested": choice.requested.precision, "used": words, "reason": choice.reason}
+
+
+class _Watch:
+    """An engine's pieces, timed and looked at; silent ones are held back until there is sound.
+
+    Raises `Unsound` at a piece that is not finite or is clipped through, and at the end if nothing
+    was heard at all.
+    """
+
+    def __init__(self, pieces: Iterator[Waveform]) -> None:
+        self._pieces = pieces
+        self.busy = 0.0  # seconds spent in the engine
+
+    def __iter__(self) -> Iterator[Waveform]:
+        heard, held = False, []
+        while (piece := self._next()) is not None:
+            _sound_samples(piece)
+            heard = heard or float(piece.samples.abs().max()) > SILENCE
+            held.append(piece)
+            if heard:
+                yield from held
+                held = []
+        if not heard:
+            raise Unsound("There was only silence where a sentence should be.")
+
+    def _next(self) -> Waveform | None:
+        started = time.perf_counter()
+        try:
+            return next(self._pieces, None)
+        finally:
+            self.busy += time.perf_counter() - started
+
+
+def _sound_voice(voice: Voice) -> None:
+    for name, tensor in voice.tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise Unsound(f"Listening gave numbers that are not finite ({name}).")
+
+
+def _said(candidates: list[Units], phrase: Phrase) -> Units:
+    """The best candidate, looked at."""
+    units = candidates[0]
+    for name, curve in (units.curves or {}).items():
+        if not curve.isfinite().all():
+            raise Unsound(f"The speaking model gave numbers that are not finite ({name}).")
+    low, high = (bound * phrase.ids.numel() for bound in SYMBOL_SECONDS)
+    if units.seconds and not low <= units.seconds <= high + SLACK_SECONDS:
+        raise Unsound(f"The speaking model wanted {units.seconds:.1f} s for {phrase.text!r}.")
+    return units
+
+
+def _sound_samples(piece: Waveform) -> None:
+    if piece.samples.numel() == 0:
+        raise ValueError("An engine gave an empty piece.")
+    if not piece.samples.isfinite().all():
+        raise Unsound("The vocoder gave numbers that are not finite.")
+    if float((piece.samples.abs() >= 1.0).float().mean()) > CLIPPED:
+        raise Unsound("The vocoder's sound was clipped through.")
+
+
+def _mode(placement: Placement, stage: str) -> str:
+    """The precision of a stage; what is not one of the three (read, refine) is always float32."""
+    return getattr(placement, stage) if stage in ("listen", "say", "render") else "float32"
