@@ -1,0 +1,245 @@
+"""The one path: turns, precision as part of the key, guard, healing, Stop, and what a take remembers."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pipelines import audio
+from pipelines.device import Placement, Verdict
+from pipelines.registry import Engines
+from pipelines.synthesis import clone, refine
+from pipelines.types import Cancelled, Consent, InputError, Piece, Request, Run, Take, Unsound, Waveform, Wish
+
+SAFE = Verdict("safe", True, 0.0, 2.0, "measured")
+FULL = Verdict("safe", True, 0.0, 1.0, "measured")
+# A machine on which every precision of the CPU is safe and bfloat16 twice as quick.
+TABLE = {"cpu": {"float32": FULL, "bfloat16": SAFE, "float16": FULL, "int8": FULL}}
+CONSENT = Consent("I have the right to use this voice.", "2026-01-01T00:00:00Z")
+TEXT = "The first sentence is here. The second one follows it."
+
+
+@pytest.fixture
+def engines(tmp_path):
+    return Engines(tmp_path / "models", tmp_path / "data", TABLE, {"toy": "tests.toy"})
+
+
+def tone(pitch: float = 150.0, seconds: float = 2.0) -> Waveform:
+    t = torch.arange(round(24000 * seconds)) / 24000
+    return Waveform(0.3 * torch.sin(2 * torch.pi * pitch * t), 24000)
+
+
+def request(**changes) -> Request:
+    return replace(Request("toy", TEXT, tone(), consent=CONSENT), **changes)
+
+
+def plant(engines: Engines, **config) -> None:
+    folder = engines.models / "toy"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def take_of(engines: Engines, wanted: Request, run: Run = Run()) -> Take:  # noqa: B008
+    *_, take = clone(engines, wanted, run)
+    return take
+
+
+def test_pieces_joined_are_the_take(engines):
+    events = list(clone(engines, request()))
+    pieces = [event.waveform for event in events if isinstance(event, Piece)]
+    assert torch.equal(audio.join(pieces).samples, events[-1].waveform.samples)
+    assert [(s.stage, s.sentence) for s in events[-1].stages] == [
+        ("listen", 0), ("read", 1), ("say", 1), ("render", 1), ("read", 2), ("say", 2), ("render", 2),
+    ]  # fmt: skip
+
+
+def test_the_same_request_gives_the_same_bytes_and_another_seed_does_not(engines):
+    first, again = take_of(engines, request()), take_of(engines, request())
+    other = take_of(engines, request(sampling=replace(request().sampling, seed=1)))
+    assert first.sha256 == again.sha256 == first.recipe["made"]["sha256"] != other.sha256
+
+
+def test_the_global_random_state_is_left_alone(engines):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    take_of(engines, request())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_two_requests_at_once_equal_two_alone(engines):
+    plant(engines, pace=0.01)
+    requests = [
+        request(reference=tone(120)),
+        request(reference=tone(260), text="Something else is said here."),
+    ]
+    alone = [take_of(engines, one).sha256 for one in requests]
+    together = [""] * 2
+
+    def work(number: int) -> None:
+        together[number] = take_of(engines, requests[number]).sha256
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone and alone[0] != alone[1]
+
+
+def test_a_pause_is_silence_of_its_length(engines):
+    with_pause = take_of(engines, request(text="One sentence. [pause 0.5s] Two sentences."))
+    assert with_pause.spans[1].start - with_pause.spans[0].end == pytest.approx(0.5)
+    between = with_pause.waveform.samples[round(24000 * with_pause.spans[0].end) :][:12000]
+    assert between.abs().max() == 0
+
+
+@pytest.mark.parametrize("stage", ["listen", "say", "render"])
+@pytest.mark.parametrize("fault", ["nan", "silence", "crash", "unsound"])
+def test_a_lowered_stage_without_sound_is_healed_and_told(engines, stage, fault):
+    if fault == "silence" and stage != "render":
+        pytest.skip("silence is a fault of sound")
+    full = take_of(engines, request(wish=Wish("cpu", "float32")))
+    plant(engines, faults={stage: fault})
+    take = take_of(engines, request(wish=Wish("cpu", "bfloat16")))
+    assert take.sha256 == full.sha256  # what was heard is the full-precision sound, nothing twice
+    assert any("bfloat16" in note and "again in full" in note for note in take.notes)
+    assert [s.dtype for s in take.stages if s.stage == stage and "again" in s.note] == ["float32"]
+    assert take.recipe["precision"]["requested"] == "bfloat16"
+    assert f"{stage} float32" in take.recipe["precision"]["used"]
+
+
+def test_auto_does_not_try_again_what_gave_no_sound(engines):
+    plant(engines, faults={"say": "nan"})
+    first = take_of(engines, request())
+    second = take_of(engines, request())
+    assert any("again in full" in note for note in first.notes)
+    assert any("before" in note for note in second.notes) and not any(s.note for s in second.stages)
+
+
+def test_no_sound_in_full_precision_is_an_error_and_not_an_endless_retry(engines):
+    plant(engines, faults={"render always": "nan"})
+    with pytest.raises(Unsound):
+        take_of(engines, request(wish=Wish("cpu", "float32")))
+
+
+def test_full_memory_is_told_in_words(engines):
+    plant(engines, faults={"render always": "memory"})
+    with pytest.raises(InputError, match="memory"):
+        take_of(engines, request(wish=Wish("cpu", "float32")))
+
+
+def test_stop_keeps_what_was_made_and_frees_the_turn(engines):
+    stop = threading.Event()
+    run = Run(stop.is_set)
+    events = clone(engines, request(text="a long text " * 40), run)
+    for event in events:
+        if isinstance(event, Piece):
+            stop.set()
+    assert isinstance(event, Take) and event.stopped
+    whole = take_of(engines, request(text="a long text " * 40))
+    heard = event.waveform.samples
+    assert 0 < heard.numel() < whole.waveform.samples.numel()
+    assert torch.equal(heard, whole.waveform.samples[: heard.numel()])
+
+
+def test_stop_before_any_sound_is_cancelled(engines):
+    with pytest.raises(Cancelled):
+        take_of(engines, request(), Run(lambda: True))
+
+
+def test_a_page_that_goes_away_frees_the_turn(engines):
+    events = clone(engines, request())
+    next(events)
+    events.close()
+    assert take_of(engines, request()).waveform.seconds > 0
+
+
+def test_whoever_waits_is_told_the_place_and_can_leave(engines):
+    events = clone(engines, request())
+    next(events)  # holds the turn
+    places: list[tuple[str, int, int]] = []
+    stop = threading.Event()
+
+    def progress(stage: str, done: int, total: int) -> None:
+        places.append((stage, done, total))
+        stop.set()
+
+    with pytest.raises(Cancelled):
+        take_of(engines, request(), Run(stop.is_set, progress))
+    assert places == [("waiting", 1, 1)]
+    events.close()
+
+
+def test_refining_lets_others_go_first(engines):
+    plant(engines, pace=0.05)
+    order: list[str] = []
+
+    def work() -> None:
+        take_of(engines, request(text="Short.", reference=tone(200)))
+        order.append("take")
+
+    other = threading.Thread(target=work)
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "refine" and done == 1:
+            other.start()
+            time.sleep(0.03)
+
+    refine(engines, request(), Run(progress=progress))
+    order.append("refined")
+    other.join()
+    assert order == ["take", "refined"]
+
+
+def test_a_refined_voice_is_used_and_outlives_a_restart(engines):
+    quick = take_of(engines, request())
+    voice = refine(engines, request())
+    refined = take_of(engines, request(refine=True))
+    assert voice.facts == {"refined": "5 steps"} and refined.sha256 != quick.sha256
+    restarted = Engines(engines.models, engines.data, TABLE, {"toy": "tests.toy"})
+    again = take_of(restarted, request(refine=True))
+    assert again.sha256 == refined.sha256 and again.recipe["refine"] is True
+    assert not any(s.stage == "refine" for s in again.stages)
+
+
+def test_a_voice_belongs_to_samples_not_to_names(engines):
+    take_of(engines, request())
+    again = take_of(engines, request())
+    other = take_of(engines, request(reference=tone(300)))
+    assert "listen" not in [s.stage for s in again.stages]
+    assert "listen" in [s.stage for s in other.stages]
+
+
+def test_a_second_load_gives_the_same_engine_and_another_precision_a_new_one(engines):
+    run = Run()
+    full, low = Placement("cpu"), Placement("cpu", say="bfloat16")
+    first = engines.get("toy", full, run)
+    assert engines.get("toy", full, run) is first
+    lowered = engines.get("toy", low, run)
+    assert lowered is not first
+    assert engines.get("toy", full, run) is not first
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"consent": None}, "right to use"),
+        ({"consent": Consent(" ", "")}, "right to use"),
+        ({"text": "  \n "}, "text"),
+        ({"engine": "nobody"}, "no engine 'nobody'"),
+        ({"language": "xx"}, "does not speak"),
+        ({"sampling": replace(Request("toy", "", tone()).sampling, speed=9.0)}, "speed of 9"),
+        ({"sampling": replace(Request("toy", "", tone()).sampling, seed=-1)}, "seed"),
+        ({"wish": Wish("cuda", "auto")}, "cuda"),
+        ({"reference": tone(seconds=0.1)}, "too short"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_sentence(engines, changes, words):
+    with pytest.raises(InputError) as raised:
+        take_of(engines, request(**changes))
+    assert words.lower() in str(raised.value).lower() and "\n" not in str(raised.value)
