@@ -177,7 +177,7 @@ def _truncated(path: Path, seconds: float, promised: float) -> InputError:
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:
-    """(T, channels) -> (T,): the mean, or the loudest channel where the mean lost it (opposite phase, 5.1)."""
+    """(T, channels) -> (T,): the mean, or the loudest channel where that lost it (opposite phase, 5.1)."""
     if samples.shape[1] == 1:
         return samples[:, 0]
     mean = samples.mean(axis=1, dtype=np.float32)
