@@ -67,7 +67,7 @@ def window_starts(length: int, per_second: float, coverage: float) -> list[int]:
     return starts[:-1] if covered < coverage and len(starts) > 1 else starts
 
 
-def speech_only(samples: Tensor, level: float = -30.0, floor: float = 35.0) -> Tensor:
+def speech_only(samples: Tensor, level: float = -20.0, floor: float = 35.0) -> Tensor:
     """Sound at `level` dBFS without its long silences, as the encoder likes it: (T,) at 16 kHz → (T',).
 
     A frame of 30 ms counts as speech within `floor` dB of the loud frames (their 95th percentile); pauses
