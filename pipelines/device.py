@@ -378,7 +378,7 @@ class Memory:
 
 
 def memory(device: str) -> Memory | None:
-    """Memory of a device, None where the system does not tell. Raises `RuntimeError` for a card gone silent."""
+    """Memory of a device, None where the system does not tell. Raises `RuntimeError` for a lost card."""
     if torch.device(device).type == "cuda":
         available, total = torch.cuda.mem_get_info(device)
         return Memory(total, available)
@@ -647,6 +647,7 @@ def _measure(facts: Capabilities, mode: str) -> Measurement:
         return Measurement(f"{mode} does not run on {facts.name}: {words}.", finite=False)
     finally:
         torch.set_num_threads(threads)
+        free(facts.device)
 
 
 def _side_by_side(facts: Capabilities, mode: str) -> Measurement:
@@ -654,7 +655,7 @@ def _side_by_side(facts: Capabilities, mode: str) -> Measurement:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEEDED)
         # A graphics card reads weights so fast that only a wide model costs more than its launches.
-        speaker = _Speaker() if facts.kind == "cpu" else _Speaker(width=2048, layers=4)
+        speaker = _Speaker() if facts.kind == "cpu" else _Speaker(width=2048)
         sentence = _Sentence()
         sound = LOUD * torch.randn(1, 256, FRAMES)
     ids = torch.arange(24) * 7
