@@ -38,7 +38,8 @@ ONES = (
 ).split()
 TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
 SCALES = (
-    "thousand million billion trillion quadrillion quintillion sextillion septillion octillion nonillion decillion"
+    "thousand million billion trillion quadrillion quintillion sextillion septillion octillion nonillion"
+    " decillion"
 ).split()
 ORDINALS = dict(
     one="first", two="second", three="third", five="fifth", eight="eighth", nine="ninth", twelve="twelfth"
@@ -47,7 +48,7 @@ LONGEST_CARDINAL = 15  # digits written without commas: beyond that a number is 
 
 
 def cardinal(number: int, british: bool = False) -> str:
-    """1234 as "one thousand two hundred thirty-four"; British English has "and thirty-four"."""
+    """234 as "two hundred thirty-four"; British English has "and thirty-four"."""
     if number < 20:
         return ONES[number]
     if number < 100:
@@ -106,7 +107,8 @@ def paired(text: str, british: bool = False) -> str:
     if len(text) == 4:
         return year(int(text), british)
     if len(text) == 3 and text[1:] != "00":
-        return f"{ONES[int(text[0])]} {'oh ' + ONES[int(text[2])] if text[1] == '0' else cardinal(int(text[1:]))}"
+        last = f"oh {ONES[int(text[2])]}" if text[1] == "0" else cardinal(int(text[1:]))
+        return f"{ONES[int(text[0])]} {last}"
     return cardinal(int(text), british)
 
 
@@ -148,12 +150,14 @@ UNITS = {
     "kg": "kilograms", "g": "grams", "mg": "milligrams", "µg": "micrograms", "lb": "pounds", "lbs": "pounds",
     "oz": "ounces", "t": "tonnes", "l": "liters", "L": "liters", "ml": "milliliters", "mL": "milliliters",
     "cl": "centiliters", "s": "seconds", "sec": "seconds", "secs": "seconds", "ms": "milliseconds",
-    "µs": "microseconds", "ns": "nanoseconds", "min": "minutes", "mins": "minutes", "h": "hours", "hr": "hours",
+    "µs": "microseconds", "ns": "nanoseconds", "min": "minutes", "mins": "minutes", "h": "hours",
+    "hr": "hours",
     "hrs": "hours", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "W": "watts",
     "kW": "kilowatts", "MW": "megawatts", "GW": "gigawatts", "kWh": "kilowatt hours", "Wh": "watt hours",
     "V": "volts", "mV": "millivolts", "kV": "kilovolts", "mA": "milliamps", "mAh": "milliamp hours",
     "Ω": "ohms", "J": "joules", "kJ": "kilojoules", "kcal": "kilocalories", "cal": "calories", "N": "newtons",
-    "Pa": "pascals", "hPa": "hectopascals", "kPa": "kilopascals", "dB": "decibels", "B": "bytes", "kB": "kilobytes",
+    "Pa": "pascals", "hPa": "hectopascals", "kPa": "kilopascals", "dB": "decibels", "B": "bytes",
+    "kB": "kilobytes",
     "KB": "kilobytes", "MB": "megabytes", "GB": "gigabytes", "TB": "terabytes", "PB": "petabytes",
     "KiB": "kibibytes", "MiB": "mebibytes", "GiB": "gibibytes", "kbps": "kilobits per second",
     "Mbps": "megabits per second", "Gbps": "gigabits per second", "mph": "miles per hour",
@@ -169,17 +173,22 @@ SINGULAR = {
     "percent": "percent",
     "per thousand": "per thousand",
 }
-PER = {"h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "day": "day", "week": "week",
-       "month": "month", "mo": "month", "year": "year", "yr": "year", "kg": "kilogram", "l": "liter", "L": "liter",
+PER = {"h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "day": "day",
+       "week": "week",
+       "month": "month", "mo": "month", "year": "year", "yr": "year", "kg": "kilogram", "l": "liter",
+       "L": "liter",
        "m": "meter", "km": "kilometer", "hour": "hour", "person": "person", "cm³": "cubic centimeter",
        "m²": "square meter", "m³": "cubic meter", "s²": "second squared", "ml": "milliliter"}  # fmt: skip
 
 # Read before a capital only, as in "Dr. Smith"; the stop is optional for these alone.
 TITLES = {
-    "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Mx": "Mix", "Dr": "Doctor", "Prof": "Professor", "St": "Saint",
-    "Mt": "Mount", "Ft": "Fort", "Gen": "General", "Gov": "Governor", "Sen": "Senator", "Rep": "Representative",
+    "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Mx": "Mix", "Dr": "Doctor", "Prof": "Professor",
+    "St": "Saint",
+    "Mt": "Mount", "Ft": "Fort", "Gen": "General", "Gov": "Governor", "Sen": "Senator",
+    "Rep": "Representative",
     "Capt": "Captain", "Lt": "Lieutenant", "Col": "Colonel", "Sgt": "Sergeant", "Cmdr": "Commander",
-    "Rev": "Reverend", "Hon": "Honorable", "Pres": "President", "Maj": "Major", "Adm": "Admiral", "Cpl": "Corporal",
+    "Rev": "Reverend", "Hon": "Honorable", "Pres": "President", "Maj": "Major", "Adm": "Admiral",
+    "Cpl": "Corporal",
     "Fr": "Father", "Messrs": "Messers", "Mme": "Madame", "Mlle": "Mademoiselle",
 }  # fmt: skip
 NEEDS_STOP = frozenset("Ft Gen Gov Rep Col Rev Hon Pres Fr Mt Maj Adm".split())
@@ -189,7 +198,8 @@ ABBREVIATIONS = {
     "St": "Street", "Dr": "Drive", "Ave": "Avenue", "Blvd": "Boulevard", "Rd": "Road", "Ln": "Lane",
     "Hwy": "Highway", "Apt": "Apartment", "Bldg": "Building", "Ltd": "Limited", "Inc": "Incorporated",
     "Corp": "Corporation", "Co": "Company", "Bros": "Brothers", "Dept": "Department", "dept": "department",
-    "Univ": "University", "Assn": "Association", "Govt": "Government", "govt": "government", "est": "established",
+    "Univ": "University", "Assn": "Association", "Govt": "Government", "govt": "government",
+    "est": "established",
     "Est": "Established", "incl": "including", "excl": "excluding", "misc": "miscellaneous", "avg": "average",
     "max": "maximum", "min": "minimum", "temp": "temperature", "Mon": "Monday", "Tue": "Tuesday",
     "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thurs": "Thursday", "Fri": "Friday",
@@ -199,24 +209,28 @@ ABBREVIATIONS = {
 } | {name[:3]: name for name in MONTHS if name != "May"} | {"Sept": "September"}  # fmt: skip
 BEFORE_NUMBER = {
     "no": "number", "nos": "numbers", "p": "page", "pp": "pages", "vol": "volume", "vols": "volumes",
-    "fig": "figure", "figs": "figures", "ch": "chapter", "chs": "chapters", "sec": "section", "art": "article",
+    "fig": "figure", "figs": "figures", "ch": "chapter", "chs": "chapters", "sec": "section",
+    "art": "article",
     "eq": "equation", "par": "paragraph", "op": "opus", "ver": "version", "v": "version", "tel": "telephone",
     "ext": "extension", "rev": "revision", "pt": "part",
 }  # fmt: skip
 SHORTHAND = {"w/o": "without", "w/": "with", "b/c": "because", "c/o": "care of", "n/a": "not applicable",
-             "N/A": "not applicable", "24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty-fifty",
+             "N/A": "not applicable", "24/7": "twenty-four seven", "9/11": "nine eleven",
+             "50/50": "fifty-fifty",
              "&c.": "et cetera", "A.D.": "AD", "B.C.": "BC",
              "AT&T": "ATNT", "C#": "C sharp", "F#": "F sharp"}  # fmt: skip
 
 REGNAL = frozenset(
     """Pope King Queen Henry Louis Edward George William Charles James Richard Elizabeth Mary Napoleon Pius
     Benedict Leo Paul John Ramses Ramesses Frederick Friedrich Philip Alexander Nicholas Peter Catherine Ivan
-    Umberto Victor Emmanuel Gustav Christian Ferdinand Franz Francis Gregory Innocent Urban Clement Julius Otto
-    Harald Haakon Ptolemy Cleopatra Darius Wilhelm Alfonso Felipe Juan Carlos Joseph Pedro Boniface Stephen""".split()
+    Umberto Victor Emmanuel Gustav Christian Ferdinand Franz Francis Gregory Innocent Urban
+    Clement Julius Otto Harald Haakon Ptolemy Cleopatra Darius Wilhelm Alfonso Felipe Juan Carlos Joseph Pedro
+    Boniface Stephen""".split()
 )
 COUNTED = frozenset(
-    """chapter part act scene section volume book phase article war mark type level stage class grade bowl apollo
-    gemini fantasy episode round rocky title appendix figure table unit division category tier version""".split()
+    """chapter part act scene section volume book phase article war mark type level stage class grade bowl
+    apollo gemini fantasy episode round rocky title appendix figure table unit division category tier
+    version""".split()
 )
 SIGNS = {
     "+": "plus", "−": "minus", "×": "times", "÷": "divided by", "=": "equals", "≠": "is not equal to",
@@ -224,18 +238,24 @@ SIGNS = {
     "<": "is less than", ">": "is greater than", "±": "plus or minus", "√": "the square root of",
     "∞": "infinity", "∑": "the sum of", "∏": "the product of", "∫": "the integral of", "∂": "partial",
     "∈": "in", "∉": "not in", "∅": "the empty set", "∪": "union", "∩": "intersection", "⊂": "is a subset of",
-    "∀": "for all", "∃": "there exists", "∝": "is proportional to", "·": "dot", "⋅": "dot", "∙": "dot", "°": "degrees",
+    "∀": "for all", "∃": "there exists", "∝": "is proportional to", "·": "dot", "⋅": "dot", "∙": "dot",
+    "°": "degrees",
     "&": "and", "@": "at", "#": "hash", "%": "percent", "‰": "per thousand", "©": "copyright",
-    "®": "registered", "™": "trademark", "§": "section", "¶": "paragraph", "†": "dagger", "‡": "double dagger",
-    "→": "to", "←": "from", "↔": "to and from", "⇒": "implies", "⇔": "is equivalent to", "↑": "up", "↓": "down",
-    "↗": "up", "↘": "down", "^": "to the power of", "~": "about", "/": "slash", "\\": "backslash", "|": "bar", "_": "underscore",
-    "*": "star", "`": "", "$": "dollars", "€": "euros", "£": "pounds", "¥": "yen", "¢": "cents", "₹": "rupees",
+    "®": "registered", "™": "trademark", "§": "section", "¶": "paragraph", "†": "dagger",
+    "‡": "double dagger",
+    "→": "to", "←": "from", "↔": "to and from", "⇒": "implies", "⇔": "is equivalent to", "↑": "up",
+    "↓": "down",
+    "↗": "up", "↘": "down", "^": "to the power of", "~": "about", "/": "slash", "\\": "backslash",
+    "|": "bar", "_": "underscore",
+    "*": "star", "$": "dollars", "€": "euros", "£": "pounds", "¥": "yen", "¢": "cents", "₹": "rupees",
     "¹": "to the power of one", "²": "squared", "³": "cubed", "№": "number", "ª": "a", "º": "o",
     "✓": "check mark", "✔": "check mark", "✗": "cross", "✘": "cross", "★": "star", "☆": "star", "♥": "heart",
     "❤": "red heart", "✨": "sparkles", "👍": "thumbs up", "👎": "thumbs down", "🙏": "folded hands",
     "😂": "face with tears of joy", "🤣": "rolling on the floor laughing", "🔥": "fire", "🎉": "party popper",
-    "😊": "smiling face with smiling eyes", "💯": "hundred points", "👏": "clapping hands", "👋": "waving hand",
-    "👌": "OK hand", "💪": "flexed biceps", "🇺🇳": "flag of the United Nations", "♪": "music note", "♫": "music notes",
+    "😊": "smiling face with smiling eyes", "💯": "hundred points",
+    "👏": "clapping hands", "👋": "waving hand",
+    "👌": "OK hand", "💪": "flexed biceps", "🇺🇳": "flag of the United Nations", "♪": "music note",
+    "♫": "music notes",
 }  # fmt: skip
 BETWEEN = {
     "=": "equals",
@@ -249,11 +269,16 @@ BETWEEN = {
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₋₊", "0123456789-+")
 QUOTES = str.maketrans({
-    "‘": "'", "’": "'", "‛": "'", "ʼ": "'", "′": "'", "＇": "'", "„": "“", "«": "“", "»": "”", "‹": "“", "›": "”",
-    "〝": "“", "〞": "”", "″": '"', "「": "“", "」": "”", "『": "“", "』": "”", "[": "(", "]": ")", "{": "(", "}": ")",
-    "【": "(", "】": ")", "《": "“", "》": "”", "。": ".", "、": ",", "，": ",", "！": "!", "？": "?", "：": ":", "；": ";",
-    "‥": "…", "‐": "-", "‑": "-", "‒": "–", "―": "—", "−": "−", "﹣": "-", "－": "-", "µ": "µ", "μ": "µ", "¡": "", "¿": "",
-    "؟": "?", "،": ",", "।": ".", "⁄": "/", "∕": "/", "∼": "~", "～": "~", "∗": "*", "•": ",", "‣": ",", "◦": ",", "▪": ",",
+    "‘": "'", "’": "'", "‛": "'", "ʼ": "'", "′": "'", "＇": "'", "„": "“", "«": "“", "»": "”", "‹": "“",
+    "›": "”",
+    "〝": "“", "〞": "”", "″": '"', "「": "“", "」": "”", "『": "“", "』": "”", "[": "(", "]": ")", "{": "(",
+    "}": ")",
+    "【": "(", "】": ")", "《": "“", "》": "”", "。": ".", "、": ",", "，": ",", "！": "!",
+    "？": "?", "：": ":",    "；": ";",
+    "‥": "…", "‐": "-", "‑": "-", "‒": "–", "―": "—", "−": "−", "﹣": "-", "－": "-", "µ": "µ", "μ": "µ",
+    "¡": "", "¿": "",
+    "؟": "?", "،": ",", "।": ".", "⁄": "/", "∕": "/", "∼": "~", "～": "~", "∗": "*", "•": ",", "‣": ",",
+    "◦": ",", "▪": ",",
     "●": ",", "○": ",", "■": ",", "□": ",",
 })  # fmt: skip
 SPECIAL_LATIN = {
@@ -271,24 +296,29 @@ SPECIAL_LATIN = {
 
 # Capitals that a sentence in small letters spells, though the small word exists.
 SPELLED = frozenset(
-    """US IT AI ID UN EU UK TV PC CD DVD OS HR PR AM PM AD BC AC DC MD MA BA ER IQ IP ML MS UI UX VR AR QA PT GP
-    IRS WHO MIT PHD""".split()
+    """US IT AI ID UN EU UK TV PC CD DVD OS HR PR AM PM AD BC AC DC MD MA BA ER IQ IP ML MS UI UX VR AR QA
+    PT GP IRS WHO MIT PHD""".split()
 )
 # Where the dictionary is plainly wrong or silent: American, British.
 EXCEPTIONS = {
     "Siobhan": ("ʃəvˈɔn", "ʃəvˈɔːn"), "Niamh": ("nˈiv", "nˈiːv"), "Nguyen": ("wˈɪn", "wˈɪn"),
     "Zoë": ("zˈOi", "zˈQi"), "Chopin": ("ʃˈOpæn", "ʃˈQpan"), "Camus": ("kæmˈu", "kamˈuː"),
-    "Goethe": ("ɡˈɜɹtə", "ɡˈɜːtə"), "Hermione": ("hɜɹmˈIəni", "hɜːmˈIəni"), "Yosemite": ("jOsˈɛmɪti", "jQsˈɛmɪti"),
-    "Dvorak": ("dvˈɔɹʒæk", "dvˈɔːʒak"), "Dvořák": ("dvˈɔɹʒæk", "dvˈɔːʒak"), "Tchaikovsky": ("ʧIkˈɔfski", "ʧIkˈɒfski"),
+    "Goethe": ("ɡˈɜɹtə", "ɡˈɜːtə"), "Hermione": ("hɜɹmˈIəni", "hɜːmˈIəni"), "Yosemite": ("jOsˈɛmɪti",
+    "jQsˈɛmɪti"),
+    "Dvorak": ("dvˈɔɹʒæk", "dvˈɔːʒak"), "Dvořák": ("dvˈɔɹʒæk", "dvˈɔːʒak"), "Tchaikovsky": ("ʧIkˈɔfski",
+    "ʧIkˈɒfski"),
     "Gloucester": ("ɡlˈɔstəɹ", "ɡlˈɒstə"), "Xi": ("ʃˈi", "ʃˈiː"), "Łódź": ("wˈuʤ", "wˈʊʤ"),
     "déjà": ("dˌAʒˈɑ", "dˌAʒˈɑː"), "deja": ("dˌAʒˈɑ", "dˌAʒˈɑː"), "jalapeño": ("hˌæləpˈAnjO", "hˌaləpˈAnjQ"),
     "acai": ("ˌɑsIˈi", "ˌasIˈiː"), "bough": ("bˈW", "bˈW"), "segue": ("sˈɛɡwA", "sˈɛɡwA"),
     "Gradio": ("ɡɹˈAdiO", "ɡɹˈAdiQ"), "regex": ("ɹˈɛʤɛks", "ɹˈɛʤɛks"), "CUDA": ("kˈudə", "kjˈuːdə"),
     "JSON": ("ʤˈAsɑn", "ʤˈAsɒn"), "YAML": ("jˈæməl", "jˈaməl"), "ONNX": ("ˈɑnɪks", "ˈɒnɪks"),
-    "LaTeX": ("lˈAtɛk", "lˈAtɛk"), "Kubernetes": ("kˌubəɹnˈɛtiz", "kˌuːbənˈɛtiːz"), "macOS": ("mˌækˌOˈɛs", "mˌakˌQˈɛs"),
-    "async": ("ˈAsɪŋk", "ˈAsɪŋk"), "GIF": ("ɡˈɪf", "ɡˈɪf"), "JPEG": ("ʤˈApɛɡ", "ʤˈApɛɡ"), "ASCII": ("ˈæski", "ˈaski"),
+    "LaTeX": ("lˈAtɛk", "lˈAtɛk"), "Kubernetes": ("kˌubəɹnˈɛtiz", "kˌuːbənˈɛtiːz"), "macOS": ("mˌækˌOˈɛs",
+    "mˌakˌQˈɛs"),
+    "async": ("ˈAsɪŋk", "ˈAsɪŋk"), "GIF": ("ɡˈɪf", "ɡˈɪf"), "JPEG": ("ʤˈApɛɡ", "ʤˈApɛɡ"), "ASCII": ("ˈæski",
+    "ˈaski"),
     "SQL": ("sˈikwəl", "sˈiːkwəl"), "Myna": ("mˈInə", "mˈInə"), "emoji": ("ɪmˈOʤi", "ɪmˈQʤi"),
-    "Reykjavik": ("ɹˈAkjəvˌɪk", "ɹˈAkjəvˌɪk"), "Miz": ("mˈɪz", "mˈɪz"), "Messers": ("mˈɛsəɹz", "mˈɛsəz"),
+    "Reykjavik": ("ɹˈAkjəvˌɪk", "ɹˈAkjəvˌɪk"), "ai": ("ˌAˈI", "ˌAˈI"), "Miz": ("mˈɪz", "mˈɪz"),
+    "Messers": ("mˈɛsəɹz", "mˈɛsəz"),
 }  # fmt: skip
 
 
@@ -326,7 +356,7 @@ HOMOGRAPHS = (
         "mInjˈuːt",
     ),
     _homograph(
-        r"\b(I|you|we|they|can|will|to|and) «use»(?! of)|«use» (a|an|the|my|your|this|it|them)\b",
+        r"\b(I|you|we|they|can|will|to|and) «use»(?! of)|«use» (an?|the|my|your|this|it|them|(?-i:[A-Z])\w+)\b",
         "jˈuz",
         "jˈuːz",
     ),
@@ -432,41 +462,35 @@ def _addresses(w: _Writing) -> None:
     w.replace(r"(?<!\w)#{1,6} (?=\w)", lambda match: "")
 
 
-ADDRESS_SIGNS = {".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", "?": "question mark", ":": "colon",
-                 "=": "equals", "&": "and", "#": "hash", "+": "plus", "%": "percent", "~": "tilde"}  # fmt: skip
+ADDRESS_SIGNS = {".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", "?": "question mark",
+                 ":": "colon", "=": "equals", "&": "and", "#": "hash", "+": "plus", "%": "percent",
+                 "~": "tilde"}  # fmt: skip
 
 
 def _spelled_address(address: str) -> str:
-    said = []
+    said: list[str] = []
     for piece in re.findall(r"[A-Za-z]+|\d+|[^\W\d_]+|\S", address.rstrip("/")):
         if piece.isdecimal():
             said.append(cardinal(int(piece)) if len(piece) < 3 and piece[0] != "0" else digits(piece))
         elif piece.isalpha():
-            short = len(piece) <= 3 and piece.lower() not in (
-                "com",
-                "org",
-                "net",
-                "co",
-                "me",
-                "app",
-                "dev",
-                "the",
-                "to",
-                "of",
-            )
-            unsayable = not re.search("[aeiouy]", piece.lower())
-            known = short and len(piece) == 3 and _known(piece.lower())
-            spell = (short and not known) or unsayable
-            said.append(
-                " ".join(piece.upper())
-                if spell and len(piece) == 1
-                else piece.upper()
-                if spell
-                else _identifier(piece)
-            )
+            said.append(_label(piece))
         else:
             said.append(ADDRESS_SIGNS.get(piece, piece))
     return " ".join(said)
+
+
+SAID_LABELS = frozenset("com org net co me to of in on at my do go no is it we by up".split())
+
+
+def _label(piece: str) -> str:
+    """A part of an address as a word, or in capitals where it is to be spelled."""
+    small = piece.lower()
+    if len(piece) == 1:
+        return "A" if small == "a" else small
+    if small in SAID_LABELS:
+        return piece
+    unsayable = not re.search("[aeiouy]", small) and not _known(small)
+    return piece.upper() if len(piece) < 3 or unsayable else _identifier(piece)
 
 
 def _identifier(name: str) -> str:
@@ -795,8 +819,7 @@ def _power(exponent: str) -> str:
 def _numbers(w: _Writing) -> None:
     w.replace(rf"(?<![\w.,])({NUM})\s?[-–]\s?({NUM})(?![\w-])", lambda m: " to ".join(
         plain_number(part, w.british) for part in m.groups()))  # fmt: skip
-    w.replace(r"(?<![\w])(\d[\d,]*)(?:st|nd|rd|th)\b", lambda m: ordinal(int(m.group(1).replace(",", "")), w.british)
-        if len(m.group(1)) < 20 else f"{digits(m.group(1))} th")  # fmt: skip
+    w.replace(r"(?<!\w)(\d[\d,]{0,20})(?:st|nd|rd|th)\b", lambda m: ordinal(_integer(m.group(1)), w.british))
     w.replace(r"(?<![\d.])\d+(?:\.\d+){2,}(?![\d])", lambda m: " point ".join(
         paired(part) if len(part) > 2 else number(part) for part in m.group().split(".")))  # fmt: skip
     w.replace(r"([A-Za-z])-(?=\d)", lambda m: f"{m.group(1)} ")
@@ -806,6 +829,10 @@ def _numbers(w: _Writing) -> None:
     w.replace(r"(?<!\d)\.(\d+)", lambda m: f"point {digits(m.group(1))}")
     w.replace(rf"({NUM})(-?)", lambda m: f" {plain_number(m.group(1), w.british)}{m.group(2)}" + (
         " " if m.string[m.end() : m.end() + 1].isalpha() and not m.group(2) else ""))  # fmt: skip
+
+
+def _integer(written: str) -> int:
+    return int(written.replace(",", ""))
 
 
 def _gap(match: re.Match[str]) -> str:
@@ -869,15 +896,9 @@ def _signs(w: _Writing) -> None:
     w.replace(r"(?<=\w)\.(?=\w)|(?<!\w)\.(?=[A-Za-z])", lambda m: " dot ")
     w.replace(r"(?<=\w)_+(?=\w)", lambda m: " underscore ")
     w.replace(r"(?<=[^\W\d_])\s*/\s*(?=[^\W\d_])", lambda m: " slash ")
-    w.replace(
-        r"(?:\s*[-–]{2,3}\s*|\s+[-–]\s+|\s*—+\s*|–)",
-        lambda m: "—" if "--" in m.group() or len(m.group()) > 1 or m.group() != "-" else m.group(),
-    )
+    w.replace(r"\s*[-–]{2,}\s*|\s+[-–]\s+|\s*—+\s*|–", lambda m: "—")
     silent: list[str] = []
-    pieces = []
-    for sign in re.findall(EMOJI_SEQUENCE, w.text):
-        pieces.append(_sign(sign, w, silent))
-    w.text = "".join(pieces)
+    w.text = "".join(_sign(sign, w, silent) for sign in re.findall(EMOJI_SEQUENCE, w.text))
     if silent:
         w.note("Marks that have no sound are left out: " + " ".join(dict.fromkeys(silent)))
 
@@ -890,31 +911,26 @@ EMOJI_SEQUENCE = re.compile(
 
 
 def _sign(sign: str, w: _Writing, silent: list[str]) -> str:
-    character = sign[0]
-    if (
-        character.isalpha()
-        or character.isspace()
-        or character in PUNCTUATION
-        or character in "'-"
-        or character.isdecimal()
-    ):
+    character, kind = sign[0], unicodedata.category(sign[0])
+    if character.isalpha() or character.isspace() or character in PUNCTUATION + "'-" or kind in ("Mn", "Mc"):
         return sign
-    if unicodedata.category(character) in ("Mn", "Mc") and len(sign) == 1:
-        return sign
-    if sign in SIGNS:
+    if character < FIRST_EMOJI and sign in SIGNS:
         return f" {SIGNS[sign]} "
-    said = _emoji(sign)
+    said = _emoji(sign) if kind in ("So", "Sm", "Sc", "Sk", "No") else ""
     if said:
         w.note(f"{sign} is read as {said!r}.")
         return f", {said}, "
-    if not unicodedata.category(character).startswith("C"):
+    if kind not in ("Cc", "Cf"):
         silent.append(sign)
     return " "
 
 
+FIRST_EMOJI = "\u2600"
+
+
 def _emoji(sequence: str) -> str:
     """Emoji by their Unicode names, a repeated one counted."""
-    if "\U0001f1e6" <= sequence[0] <= "\U0001f1ff":
+    if re.fullmatch("[\U0001f1e6-\U0001f1ff]{2}", sequence):
         return "flag of " + "".join(chr(ord(letter) - 0x1F1E6 + ord("A")) for letter in sequence)
     names: list[str] = []
     for character in sequence:
@@ -1001,8 +1017,8 @@ def _quotes(w: _Writing) -> None:
 
 
 STEPS = (
-    _clean, _addresses, _shorthand, _dates, _times, _phones, _money, _units, _fractions, _romans, _mathematics,
-    _numbers, _letters, _capitals, _signs, _scripts, _quotes,
+    _clean, _addresses, _shorthand, _dates, _times, _phones, _money, _units, _fractions, _romans,
+    _mathematics,    _numbers, _letters, _capitals, _signs, _scripts, _quotes,
 )  # fmt: skip
 
 
@@ -1011,7 +1027,7 @@ STEPS = (
 
 @lru_cache(maxsize=2)
 def _g2p(british: bool) -> G2P:
-    """Dictionary, tagger and the net for unknown words; about 0.3 s, then shared by all threads (read only)."""
+    """Dictionary, tagger and the net for unknown words; about 0.3 s, then shared by all threads."""
     g2p = G2P(british=british)
     for word, sounds in EXCEPTIONS.items():
         g2p.lexicon.golds.d[word] = sounds[british]
@@ -1032,7 +1048,10 @@ def phonemes(spoken: str, british: bool = False) -> tuple[str, tuple[str, ...]]:
     g2p = _g2p(british)
     # Or "B." is taken for an initial and its stop is lost, and likewise what clings to dashes and quotes.
     apart = re.sub(r"([.!?…]+|[—“”()])", r" \1 ", spoken)
-    tokens = g2p.tokenize(apart)
+    tokens = g2p.tokenize(re.sub("[“”]", '"', apart))  # the tagger knows straight quotes alone
+    quotes = re.findall("[“”]", apart)
+    for token, quote in zip([token for token in tokens if token.text == '"'], quotes, strict=True):
+        token.phonemes = quote
     _settle(tokens, g2p, british)
     tokens = g2p.phonemize_tokens(tokens)
     silent = tuple(t.text for t in tokens if any(map(str.isalnum, t.text)) and not (t.phonemes or "").strip())
