@@ -1,0 +1,47 @@
+"""Sizes of the embedded engine's networks; the values of Kokoro-82M v1.0 are the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Config:
+    """Widths in channels, kernels in frames, rates in Hz. Written to config.json beside the weights."""
+
+    sample_rate: int = 24000
+    symbols: int = 178
+    max_tokens: int = 512  # with the two that enclose a sentence
+    style: int = 128  # numbers of one half: timbre, prosody
+    hidden: int = 512
+    albert_embedding: int = 128
+    albert_hidden: int = 768
+    albert_heads: int = 12
+    albert_layers: int = 12
+    albert_ffn: int = 2048
+    duration_layers: int = 3
+    max_duration: int = 50  # frames of one phoneme
+    text_layers: int = 3
+    text_kernel: int = 5
+    decoder_channels: int = 1024
+    text_residual: int = 64
+    generator_channels: int = 512
+    upsample_rates: tuple[int, ...] = (10, 6)
+    resblock_kernels: tuple[int, ...] = (3, 7, 11)
+    noise_kernels: tuple[int, ...] = (7, 11)
+    harmonics: int = 9
+    stft_size: int = 20
+    stft_hop: int = 5
+
+    @property
+    def curve_hop(self) -> int:
+        """Samples of one step of the pitch and energy curves."""
+        hop = self.stft_hop
+        for rate in self.upsample_rates:
+            hop *= rate
+        return hop
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second that durations count: two curve steps each."""
+        return self.sample_rate / (2 * self.curve_hop)
