@@ -1,0 +1,355 @@
+"""The Clone screen: a voice, a sentence, one button, and the takes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import gradio as gr
+
+from pipelines.types import InputError
+from webui import markup, words
+from webui.handlers import Ask, Desk, Job, trouble
+
+GLANCE = 0.1  # seconds between two looks at a job
+SEEDS = 2**31
+QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+AT_ONCE = QUIET | {"queue": False}  # never behind anybody's generation
+
+# Gradio redraws an HTML component by position; the cards are kept by token instead, so that a new
+# card does not stop the one that plays.
+SHELF_SCRIPT = """
+const shelf = element.querySelector('.shelf');
+const draw = () => window.myna.shelve(shelf, props.value || [], trigger);
+watch('value', draw);
+draw();
+"""
+PROGRESS_SCRIPT = "watch('value', () => window.myna.listen(element));"
+COACH_SCRIPT = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-mend]');
+  if (button) trigger('click', {kind: button.dataset.mend});
+});
+"""
+
+
+plain = partial(gr.HTML, apply_default_css=False)  # HTML that our own style sheet alone dresses
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What other parts of the page fill in or read."""
+
+    clip: gr.Audio
+    coach: gr.HTML
+    consent: gr.Checkbox
+    closer: gr.Checkbox
+    refine: gr.Button
+    undo: gr.Button
+    example: gr.Button
+    seed: gr.Number
+    locked: gr.Checkbox
+    speed: gr.Slider
+    takes: gr.HTML
+
+    @property
+    def of_clip(self) -> list[gr.components.Component]:
+        """What changes with the clip."""
+        return [self.coach, self.consent, self.closer, self.refine, self.example]
+
+
+def page_of(request: gr.Request) -> str:
+    """The language of the visitor's browser."""
+    return words.language(request.headers.get("accept-language"))
+
+
+def build(
+    desk: Desk, t: Callable[[str], object], device: gr.Radio, precision: gr.Radio, shelf: gr.BrowserState
+) -> Screen:
+    """Lay out the screen and wire it. `t` gives a text by key; `shelf` keeps tokens in the browser."""
+    with gr.Row(elem_classes="bench", equal_height=False):
+        with gr.Column(elem_classes="make", min_width=320):
+            with gr.Column(elem_classes="sheet"):
+                plain(markup.heading(str(t("voice.heading"))))
+                plain(markup.hint(str(t("voice.hint"))))
+                clip = gr.Audio(
+                    value=str(desk.example.path) if desk.example else None,
+                    label=t("voice.label"),
+                    show_label=False,
+                    sources=["upload", "microphone"],
+                    type="filepath",
+                    elem_id="clip",
+                    buttons=[],
+                )
+                plain('<div id="mic-trouble" role="alert"></div>')
+                coach = plain(elem_id="coach", js_on_load=COACH_SCRIPT)
+                with gr.Row(elem_classes="chips"):
+                    undo = gr.Button(t("coach.undo"), elem_id="undo", size="sm", visible=False)
+                    example = gr.Button(
+                        t("voice.example"), elem_id="example", size="sm", visible=desk.example is not None
+                    )
+                    refine = gr.Button(t("voice.refine"), elem_id="refine", size="sm", visible=False)
+                closer = gr.Checkbox(
+                    True, label=t("voice.refine.on"), elem_id="closer", visible=False, container=False
+                )
+                consent = gr.Checkbox(label=t("consent"), elem_id="consent", container=False, visible=False)
+            with gr.Column(elem_classes="sheet"):
+                plain(markup.heading(str(t("text.heading"))))
+                text = gr.Textbox(
+                    desk.example.text if desk.example else "",
+                    label=t("text.label"),
+                    info=t("text.hint"),
+                    placeholder=t("text.placeholder"),
+                    lines=4,
+                    max_lines=14,
+                    elem_id="text",
+                )
+                plain('<p id="count" aria-hidden="true"></p>')
+                language = gr.Dropdown(
+                    list(desk.spec.languages),
+                    value=desk.spec.languages[0],
+                    label=t("language.label"),
+                    elem_id="language",
+                    visible=len(desk.spec.languages) > 1,
+                )
+                knobs = _knobs(desk, t)
+            with gr.Column(elem_classes="sheet go"):
+                notice = plain(elem_id="notice")
+                progress = plain(elem_id="progress", js_on_load=PROGRESS_SCRIPT)
+                with gr.Row(elem_classes="buttons"):
+                    speak = gr.Button(t("speak"), variant="primary", size="lg", elem_id="speak")
+                    stop = gr.Button(t("stop"), variant="stop", size="lg", elem_id="stop", visible=False)
+                plain(f'<p class="keys">{t("keys")}</p>')
+        with gr.Column(elem_classes="takes", min_width=320):
+            plain(markup.heading(str(t("takes.heading"))))
+            plain(f'<p class="empty">{t("takes.empty")}</p>')
+            takes = plain(
+                [], elem_id="takes", html_template='<div class="shelf"></div>', js_on_load=SHELF_SCRIPT
+            )
+    screen = Screen(
+        clip, coach, consent, closer, refine, undo, example, knobs.seed, knobs.locked, knobs.speed, takes,
+    )  # fmt: skip
+    original = gr.State(None)
+    _wire_clip(desk, screen, original)
+    asked = [clip, text, language, consent, closer, *knobs.all, device, precision]
+    work = _Work(desk, notice, progress, speak, stop, refine, takes, shelf, knobs)
+    _wire_work(work, screen, asked)
+    return screen
+
+
+# --- the knobs ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """The folded controls."""
+
+    seed: gr.Number
+    locked: gr.Checkbox
+    speed: gr.Slider
+    temperature: gr.Slider
+    top_p: gr.Slider
+    repetition: gr.Slider
+
+    @property
+    def all(self) -> list[gr.components.Component]:
+        """In the order of `_ask`."""
+        return [self.seed, self.speed, self.temperature, self.top_p, self.repetition]
+
+
+def _knobs(desk: Desk, t: Callable[[str], object]) -> Knobs:
+    samples = desk.spec.samples
+    with gr.Accordion(t("advanced"), open=False, elem_id="advanced"):
+        speed = gr.Slider(
+            0.5, 2.0, 1.0, step=0.05, label=t("speed.label"), info=t("speed.info"), elem_id="speed"
+        )
+        with gr.Row(equal_height=True, elem_classes="seedline"):
+            seed = gr.Number(
+                0, label=t("seed.label"), info=t("seed.info"), precision=0, minimum=0, maximum=SEEDS - 1,
+                elem_id="seed",
+            )  # fmt: skip
+            dice = gr.Button(t("seed.dice"), size="sm", elem_id="dice")
+        locked = gr.Checkbox(label=t("seed.lock"), elem_id="locked", container=False)
+        sampling = [
+            gr.Slider(
+                low, high, 1.0, step=0.05, label=t(f"{name}.label"), info=t(f"{name}.info"),
+                elem_id=name, visible=samples,
+            )
+            for name, low, high in (("temperature", 0.1, 1.5), ("top_p", 0.1, 1.0), ("repetition", 1.0, 2.0))
+        ]  # fmt: skip
+        if not samples:
+            plain(f'<p class="hint honest">{t("engine.honest")}</p>')
+    dice.click(new_seed, None, seed, **AT_ONCE)
+    return Knobs(seed, locked, speed, *sampling)
+
+
+def new_seed() -> int:
+    """A seed by chance."""
+    return secrets.randbelow(SEEDS)
+
+
+# --- the clip -----------------------------------------------------------------------------
+
+
+def look(desk: Desk, path: str | None, page: str) -> list[object]:
+    """What the page shows of a clip: coach, consent, closer, refine, the button for the example."""
+    hidden, shipped = gr.update(visible=False), gr.update(visible=desk.example is not None)
+    if not path:
+        return ["", hidden, hidden, hidden, shipped]
+    try:
+        clip = desk.clip(path)
+    except Exception as error:
+        return [markup.notice(trouble(error, page)), hidden, hidden, hidden, shipped]
+    licence = desk.example.licence if desk.example else ""
+    return [
+        markup.coached(clip, licence, page),
+        gr.update(visible=not clip.example, value=clip.consent),
+        gr.update(visible=clip.refined, value=True),
+        gr.update(visible=desk.spec.refines),
+        gr.update(visible=desk.example is not None and not clip.example),
+    ]
+
+
+def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
+    def changed(path: str | None, request: gr.Request) -> list[object]:
+        return look(desk, path, page_of(request))
+
+    def mend(path: str | None, before: str | None, request: gr.Request, event: gr.EventData) -> list[object]:
+        try:
+            if not path:
+                raise InputError(words.say(page_of(request), "error.no_clip"))
+            mended = desk.mend(path, str(event.kind))
+        except Exception as error:
+            return [gr.skip(), markup.notice(trouble(error, page_of(request))), gr.skip(), gr.skip()]
+        return [mended, gr.skip(), before or path, gr.update(visible=True)]
+
+    def undo(before: str | None) -> list[object]:
+        return [before, None, gr.update(visible=False)]
+
+    def shipped() -> list[object]:
+        return [str(desk.example.path) if desk.example else None, None, gr.update(visible=False)]
+
+    def fresh() -> list[object]:
+        return [None, gr.update(visible=False)]
+
+    clip, button = screen.clip, screen.undo
+    clip.change(changed, clip, screen.of_clip, **QUIET)
+    gr.on([clip.upload, clip.stop_recording, clip.clear], fresh, None, [original, button], **AT_ONCE)
+    screen.coach.click(mend, [clip, original], [clip, screen.coach, original, button], **QUIET)
+    button.click(undo, original, [clip, original, button], **AT_ONCE)
+    screen.example.click(shipped, None, [clip, original, button], **AT_ONCE)
+
+
+# --- the work -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a running job changes on the page."""
+
+    desk: Desk
+    notice: gr.HTML
+    progress: gr.HTML
+    speak: gr.Button
+    stop: gr.Button
+    refine: gr.Button
+    takes: gr.HTML
+    shelf: gr.BrowserState
+    knobs: Knobs
+
+    async def follow(
+        self, start: Callable[[str, str], Job], request: gr.Request
+    ) -> AsyncIterator[tuple[Job, dict]]:
+        """Start a job and give what to show, again and again until it has ended."""
+        page, session = page_of(request), request.session_hash
+        try:
+            job = await asyncio.to_thread(start, session, page)
+        except Exception as error:
+            yield None, {self.notice: markup.notice(trouble(error, page))}
+            return
+        yield job, {self.notice: "", self.progress: markup.progress(job, page)} | self._running(True)
+        shown = ""
+        while not job.finished:
+            now = markup.progress(job, page)
+            if now != shown:
+                shown = now
+                yield job, {self.progress: now}
+            await asyncio.sleep(GLANCE)
+        yield job, {self.progress: "", self.notice: markup.notice(job.error or "")} | self._running(False)
+
+    def _running(self, now: bool) -> dict:
+        return {
+            self.speak: gr.update(interactive=not now),
+            self.stop: gr.update(visible=now),
+            self.refine: gr.update(interactive=not now),
+        }
+
+    def cards(self, request: gr.Request) -> dict:
+        """The takes of a visitor as they stand, for the page and for the browser's memory."""
+        cards = self.desk.cards(request.session_hash)
+        return {self.takes: shelved(cards, page_of(request)), self.shelf: [card.token for card in cards]}
+
+
+def shelved(cards: list, page: str) -> list[dict[str, str]]:
+    """Cards for the page's shelf."""
+    return [{"token": card.token, "html": markup.take(card, page)} for card in cards]
+
+
+def _ask(
+    clip: str | None, text: str, language: str, consent: bool, closer: bool,
+    seed: float | None, speed: float, temperature: float, top_p: float, repetition: float,
+    device: str, precision: str,
+) -> Ask:  # fmt: skip
+    """The page's values by name."""
+    return Ask(
+        clip, text or "", language, bool(consent), bool(closer),
+        int(seed or 0), speed, temperature, top_p, repetition, device, precision,
+    )  # fmt: skip
+
+
+def _wire_work(work: _Work, screen: Screen, asked: list[gr.components.Component]) -> None:
+    desk = work.desk
+
+    async def speak(request: gr.Request, *values: object) -> AsyncIterator[dict]:
+        *values, locked = values
+        ask = _ask(*values)
+        async for job, shown in work.follow(lambda session, page: desk.speak(session, ask, page), request):
+            if job is not None and job.finished and job.card is not None:
+                shown |= work.cards(request)
+                if not locked:
+                    shown[work.knobs.seed] = new_seed()
+            yield shown
+
+    async def refine(request: gr.Request, *values: object) -> AsyncIterator[dict]:
+        ask = _ask(*values)
+        async for job, shown in work.follow(lambda session, page: desk.refine(session, ask, page), request):
+            if job is not None and job.finished:
+                seen = await asyncio.to_thread(look, desk, ask.clip, page_of(request))
+                shown = dict(zip(screen.of_clip, seen, strict=True)) | shown
+            yield shown
+
+    async def act(request: gr.Request, event: gr.EventData) -> AsyncIterator[dict]:
+        token = str(event.token)
+        if event.act == "delete":
+            await asyncio.to_thread(desk.delete, request.session_hash, token)
+            yield work.cards(request)
+            return
+
+        async for job, shown in work.follow(lambda session, page: desk.again(session, token, page), request):
+            yield shown | (work.cards(request) if job is not None and job.finished else {})
+
+    async def stop(request: gr.Request) -> None:
+        desk.stop(request.session_hash)
+
+    shown = [
+        work.notice, work.progress, work.speak, work.stop, work.refine, work.takes, work.shelf,
+    ]  # fmt: skip
+    work.speak.click(speak, [*asked, work.knobs.locked], [*shown, work.knobs.seed], **QUIET)
+    work.refine.click(
+        refine, asked, [*shown, *(part for part in screen.of_clip if part is not work.refine)], **QUIET
+    )
+    work.takes.click(act, None, shown, **QUIET)
+    work.stop.click(stop, None, None, **AT_ONCE)

@@ -1,0 +1,544 @@
+"""What the page does, without the page: plain values in, plain values out; no Gradio, no torch.
+
+A `Desk` serves all visitors of one server. A visit is named by its session; what belongs to a visit
+(its running job) is looked up under that name, and a take under an unguessable token, so that no
+visitor meets another's voice. The work itself is `pipelines.synthesis`; it runs in a thread of its
+own, and the page looks at the `Job` as often as it likes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import secrets
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from pipelines import audio, coach, compare, device, synthesis
+from pipelines.device import MODES, Choice, Refusal, Table
+from pipelines.registry import Engines
+from pipelines.types import (
+    Cancelled,
+    Consent,
+    InputError,
+    Piece,
+    Request,
+    Run,
+    Sampling,
+    StageReport,
+    Take,
+    Unsound,
+    Waveform,
+    Wish,
+)
+from webui import picture, words
+
+LOG = logging.getLogger("myna")
+
+TEXT_LIMIT = 10_000  # characters said at once
+TAKES_KEPT = 200  # remembered for the page; their files stay until they are deleted
+SOUND_KEPT = 600.0  # seconds that a finished job's sound can still be fetched
+FILES = ("take.wav", "recipe.json", "spectrogram.png")  # of a take, as they may be fetched
+
+
+@dataclass(frozen=True)
+class Example:
+    """The clip that is there on the first visit, and the words under which it may be used."""
+
+    path: Path
+    text: str
+    licence: str
+    when: str  # ISO 8601, the day it was made
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A reference clip as the page shows it. `consent` and `refined` are what is on record for it."""
+
+    digest: str
+    seconds: float
+    sample_rate: int
+    findings: tuple[coach.Finding, ...]
+    example: bool
+    consent: bool
+    refined: bool
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What stands on the page when a button is pressed. `clip` is a path in the page's own cache."""
+
+    clip: str | None
+    text: str = ""
+    language: str = "en"
+    consent: bool = False
+    closer: bool = True  # use the refined voice where there is one
+    seed: int = 0
+    speed: float = 1.0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """A stage over all sentences of a take."""
+
+    stage: str
+    seconds: float
+    device: str
+    dtype: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A take as the page shows it. `again` is the sha256 of the same recipe made once more."""
+
+    token: str
+    text: str
+    seconds: float
+    sample_rate: int
+    seed: int
+    similarity: float | None
+    loudness: float  # LUFS
+    rtf: float
+    stages: tuple[StageLine, ...]
+    notes: tuple[str, ...]
+    precision: Mapping[str, str]  # requested, used, reason
+    sha256: str
+    stopped: bool
+    refined: bool
+    outline: tuple[float, ...]
+    top_hz: float
+    again: str | None = None
+
+
+@dataclass
+class Job:
+    """One piece of work for one visitor, as it stands now. Written by its thread, read by the page."""
+
+    token: str
+    speaks: bool
+    stage: str = "start"
+    done: int = 0
+    total: int = 0
+    rate: int = 0  # Hz of `pcm`
+    pcm: list[bytes] = field(default_factory=list)  # int16 little-endian, in order
+    heard: float = 0.0  # seconds in `pcm`
+    silent: bool = False  # no more sound will come
+    finished: bool = False
+    card: Card | None = None
+    error: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    ended: float = 0.0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Ask the work to end; it looks for every ~0.3 s of work."""
+        self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set() and not self.finished
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been going."""
+        return (self.ended or time.monotonic()) - self.started
+
+    def run(self) -> Run:
+        """What the stages are handed."""
+        return Run(self._stop.is_set, self._progress)
+
+    def hear(self, piece: Waveform) -> None:
+        """Take in a stretch of sound."""
+        self.rate = piece.sample_rate
+        self.pcm.append(audio.pcm16(piece).astype("<i2").tobytes())
+        self.heard += piece.seconds
+
+    def _progress(self, stage: str, done: int, total: int) -> None:
+        self.stage, self.done, self.total = stage, done, total
+
+
+class Register:
+    """What is kept of a voice beyond a visit: the consent to use it, and whether it was refined.
+
+    One JSON file a clip in `folder`, named by the digest of the clip's samples.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def consent(self, digest: str) -> Consent | None:
+        """The consent on record, None where there is none."""
+        record = self._read(digest).get("consent")
+        return Consent(record["wording"], record["when"]) if record else None
+
+    def agree(self, digest: str, consent: Consent) -> Consent:
+        """Keep a consent and give it back."""
+        self._write(digest, {"consent": asdict(consent)})
+        return consent
+
+    def revoke(self, digest: str) -> None:
+        """Forget a consent."""
+        self._write(digest, {"consent": None})
+
+    def refined(self, digest: str, engine: str) -> bool:
+        """Whether `engine` has brought this voice closer before."""
+        return engine in self._read(digest).get("refined", [])
+
+    def refine(self, digest: str, engine: str) -> None:
+        """Note that `engine` has brought this voice closer."""
+        engines = set(self._read(digest).get("refined", [])) | {engine}
+        self._write(digest, {"refined": sorted(engines)})
+
+    def _read(self, digest: str) -> dict:
+        try:
+            return json.loads((self._folder / f"{digest}.json").read_text())
+        except FileNotFoundError:
+            return {}
+
+    def _write(self, digest: str, change: dict) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = self._folder / f"{digest}.{secrets.token_hex(4)}.part"
+        draft.write_text(json.dumps(self._read(digest) | change, ensure_ascii=False, indent=1))
+        draft.replace(self._folder / f"{digest}.json")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A take and the request it came from, to make it again."""
+
+    card: Card
+    request: Request
+
+
+class Desk:
+    """The one place that all visitors' wishes come to.
+
+    `engines` does the work; `data` is where takes and consents are kept; `engine` is the engine in use.
+    Methods raise `InputError` with a sentence for the person. What a job runs into is said in `Job.error`.
+    """
+
+    def __init__(self, engines: Engines, data: Path, engine: str, example: Example | None = None) -> None:
+        self.engines = engines
+        self.data = data
+        self.engine = engine
+        self.spec = engines.spec(engine)
+        self.example = example
+        self._register = Register(data / "consents")
+        self._example_digest = audio.digest(audio.read(example.path)) if example else None
+        self._jobs: dict[str, Job] = {}  # the latest of each session
+        self._sounds: OrderedDict[str, Job] = OrderedDict()  # by token
+        self._takes: OrderedDict[str, Made] = OrderedDict()  # by token
+        self._shelves: dict[str, list[str]] = {}  # tokens of each session's takes, newest first
+        self._guard = threading.Lock()
+
+    # ------------------------------------------------------------------------------ the clip
+
+    def clip(self, path: str) -> Clip:
+        """What there is to say about a clip. Raises `InputError` for what is no usable sound."""
+        waveform = audio.read(path)
+        digest = audio.digest(waveform)
+        return Clip(
+            digest,
+            waveform.seconds,
+            waveform.sample_rate,
+            tuple(coach.examine(waveform)),
+            digest == self._example_digest,
+            self._consent(digest) is not None,
+            self._register.refined(digest, self.engine),
+        )
+
+    def mend(self, path: str, kind: str) -> tuple[int, np.ndarray]:
+        """The clip mended, as (rate in Hz, int16 samples). A consent for the clip holds for it too."""
+        waveform = audio.read(path)
+        if kind not in {finding.kind for finding in coach.examine(waveform) if finding.mend}:
+            raise InputError(words.say("en", "error.no_mend"))
+        mended = coach.mend(waveform, kind)
+        pcm = audio.pcm16(mended)
+        consent = self._consent(audio.digest(waveform))
+        if consent is not None:
+            heard_again = replace(mended, samples=mended.samples.new_tensor(pcm / np.float32(32768)))
+            self._register.agree(audio.digest(heard_again), consent)
+        return mended.sample_rate, pcm
+
+    def _consent(self, digest: str) -> Consent | None:
+        if self.example is not None and digest == self._example_digest:
+            return Consent(self.example.licence, self.example.when)
+        return self._register.consent(digest)
+
+    def _agreed(self, digest: str, ticked: bool, page: str) -> Consent | None:
+        """The consent for a request: on record, or given by the tick now; an empty box takes it back."""
+        known = self._consent(digest)
+        if digest == self._example_digest:
+            return known
+        if ticked:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            return known or self._register.agree(digest, Consent(words.CONSENT[page], now))
+        if known is not None:
+            self._register.revoke(digest)
+        return None
+
+    # ------------------------------------------------------------------------------ the work
+
+    def speak(self, session: str, ask: Ask, page: str) -> Job:
+        """Start saying `ask.text` in the voice of `ask.clip`. `page` is the language of messages."""
+        count = len(ask.text.strip())
+        if count == 0:
+            raise InputError(words.say(page, "error.no_text"))
+        if count > TEXT_LIMIT:
+            raise InputError(words.say(page, "error.long_text", count=count, limit=TEXT_LIMIT))
+        request = self._request(ask, page)
+        return self._start(session, page, True, lambda job: self._spoken(session, job, request))
+
+    def refine(self, session: str, ask: Ask, page: str) -> Job:
+        """Start bringing the voice of `ask.clip` closer to the clip. On Stop the best so far is kept."""
+        request = self._request(ask, page)
+        return self._start(session, page, False, lambda job: self._refined(job, request))
+
+    def again(self, session: str, token: str, page: str) -> Job:
+        """Start making a take once more, to compare the bytes."""
+        made = self._made(session, token, page)
+        return self._start(session, page, False, lambda job: self._repeated(job, made))
+
+    def stop(self, session: str) -> None:
+        """Stop what runs for this visitor; nothing happens where nothing runs."""
+        job = self._jobs.get(session)
+        if job is not None:
+            job.stop()
+
+    def arrive(self, session: str, tokens: object) -> list[Card]:
+        """The visitor is here, with what their browser remembers; gives the takes that are still known."""
+        known = (
+            [t for t in tokens if isinstance(t, str) and t in self._takes] if isinstance(tokens, list) else []
+        )
+        with self._guard:
+            self._shelves[session] = known
+        return self.cards(session)
+
+    def leave(self, session: str) -> None:
+        """The visitor has gone: what runs for them is of no use any more."""
+        self.stop(session)
+        self._jobs.pop(session, None)
+        self._shelves.pop(session, None)
+
+    def sound(self, token: str) -> Job | None:
+        """The job whose sound is fetched under this token."""
+        return self._sounds.get(token)
+
+    def _request(self, ask: Ask, page: str) -> Request:
+        if not ask.clip:
+            raise InputError(words.say(page, "error.no_clip"))
+        reference = audio.read(ask.clip)
+        digest = audio.digest(reference)
+        consent = self._agreed(digest, ask.consent, page)
+        if consent is None:
+            raise InputError(words.say(page, "error.consent"))
+        sampling = Sampling(
+            temperature=ask.temperature,
+            top_p=ask.top_p,
+            repetition_penalty=ask.repetition_penalty,
+            seed=ask.seed,
+            speed=ask.speed,
+        )
+        return Request(
+            engine=self.engine,
+            text=ask.text,
+            reference=reference,
+            language=ask.language,
+            sampling=sampling,
+            wish=Wish(ask.device, ask.precision),
+            consent=consent,
+            refine=ask.closer and self._register.refined(digest, self.engine),
+        )
+
+    def _start(self, session: str, page: str, speaks: bool, work: Callable[[Job], None]) -> Job:
+        job = Job(secrets.token_urlsafe(18), speaks)
+        with self._guard:
+            running = self._jobs.get(session)
+            if running is not None and not running.finished:
+                raise InputError(words.say(page, "error.busy"))
+            self._jobs[session] = job
+            self._forget_sounds()
+            self._sounds[job.token] = job
+        threading.Thread(target=self._guarded, args=(job, page, work), name="myna-job", daemon=True).start()
+        return job
+
+    def _forget_sounds(self) -> None:
+        old = time.monotonic() - SOUND_KEPT
+        for token, job in list(self._sounds.items()):
+            if job.finished and job.ended < old:
+                del self._sounds[token]
+
+    def _guarded(self, job: Job, page: str, work: Callable[[Job], None]) -> None:
+        """The body of a job's thread: whatever happens, the job ends and says how."""
+        try:
+            work(job)
+        except Exception as error:
+            job.error = trouble(error, page)
+        finally:
+            job.ended = time.monotonic()
+            job.silent = job.finished = True
+
+    def _spoken(self, session: str, job: Job, request: Request) -> None:
+        for event in synthesis.clone(self.engines, request, job.run()):
+            if isinstance(event, Piece):
+                job.hear(event.waveform)
+            elif isinstance(event, Take):
+                job.silent = True
+                job.stage = "measure"
+                job.card = self._keep(job.token, event, request)
+                with self._guard:
+                    self._shelves.setdefault(session, []).insert(0, job.token)
+
+    def _refined(self, job: Job, request: Request) -> None:
+        synthesis.refine(self.engines, request, job.run())
+        self._register.refine(audio.digest(request.reference), self.engine)
+
+    def _repeated(self, job: Job, made: Made) -> None:
+        for event in synthesis.clone(self.engines, made.request, job.run()):
+            if isinstance(event, Take) and not event.stopped:
+                job.card = replace(made.card, again=event.sha256)
+                with self._guard:
+                    if made.card.token in self._takes:
+                        self._takes[made.card.token] = replace(made, card=job.card)
+
+    # ------------------------------------------------------------------------------ the takes
+
+    def cards(self, session: str) -> list[Card]:
+        """A visitor's takes, newest first."""
+        with self._guard:
+            return [self._takes[t].card for t in self._shelves.get(session, []) if t in self._takes]
+
+    def file(self, token: str, name: str) -> Path | None:
+        """A file of a take that may be fetched, None for anything else."""
+        known = token in self._takes and name in FILES
+        return self._folder(token) / name if known else None
+
+    def delete(self, session: str, token: str) -> None:
+        """Forget one of a visitor's takes and its files."""
+        with self._guard:
+            mine = token in self._shelves.get(session, [])
+            if mine and self._takes.pop(token, None) is not None:
+                self._shelves[session].remove(token)
+                shutil.rmtree(self._folder(token))
+
+    def _made(self, session: str, token: str, page: str) -> Made:
+        made = self._takes.get(token) if token in self._shelves.get(session, []) else None
+        if made is None:
+            raise InputError(words.say(page, "error.gone"))
+        return made
+
+    def _folder(self, token: str) -> Path:
+        return self.data / "takes" / token
+
+    def _keep(self, token: str, take: Take, request: Request) -> Card:
+        """Write a take's files and measure it."""
+        folder = self._folder(token)
+        folder.mkdir(parents=True)
+        samples = take.waveform.samples.numpy()
+        rate = take.waveform.sample_rate
+        recipe = json.dumps(dict(take.recipe), ensure_ascii=False, indent=2)
+        audio.write(folder / "take.wav", take.waveform, f"Myna; recipe sha256 {take.sha256}")
+        (folder / "recipe.json").write_text(recipe, encoding="utf-8")
+        (folder / "spectrogram.png").write_bytes(picture.spectrogram(samples, rate))
+        card = Card(
+            token=token,
+            text=request.text.strip(),
+            seconds=take.waveform.seconds,
+            sample_rate=rate,
+            seed=request.sampling.seed,
+            similarity=_similarity(request.reference, take.waveform),
+            loudness=audio.loudness(take.waveform),
+            rtf=take.rtf,
+            stages=_lines(take.stages),
+            notes=take.notes,
+            precision=dict(take.recipe["precision"]),
+            sha256=take.sha256,
+            stopped=take.stopped,
+            refined="refined" in take.voice.facts,
+            outline=tuple(picture.outline(samples)),
+            top_hz=picture.top_hz(rate),
+        )
+        with self._guard:
+            self._takes[token] = Made(card, replace(request, voice=take.voice, refine=False))
+            while len(self._takes) > TAKES_KEPT:
+                self._takes.popitem(last=False)
+        return card
+
+    # ------------------------------------------------------------------------------ the settings
+
+    @property
+    def table(self) -> Table:
+        """What the probe found: device → precision → verdict."""
+        return self.engines.table
+
+    def wish(self, device_name: object, precision: object) -> Wish:
+        """A wish that can be met here, from values that a browser kept: what is not known is `auto`."""
+        place = device_name if device_name in ("auto", *self.table) else "auto"
+        mode = precision if precision in ("auto", *MODES) else "auto"
+        wish = Wish(str(place), str(mode))
+        try:
+            device.choose(wish, self.table)
+        except Refusal as refusal:
+            return refusal.safe
+        return wish
+
+    def choice(self, wish: Wish) -> Choice:
+        """What a wish comes to here. Raises `Refusal` where it cannot be met."""
+        return device.choose(wish, self.table)
+
+    def probe(self) -> None:
+        """Measure the machine again; later requests go by the new verdicts."""
+        self.engines.table = device.probe(self.data / "probe.json", fresh=True)
+
+    def missing(self) -> str | None:
+        """In words, what the engine lacks; None where it is ready."""
+        return self.engines.missing(self.engine)
+
+
+def trouble(error: Exception, page: str) -> str:
+    """One plain sentence about whatever happened; what is nobody's fault but ours goes to the log."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, Cancelled):
+        return words.say(page, "error.stopped")
+    if isinstance(error, Unsound):
+        LOG.warning("No sound: %s", error)
+        return words.say(page, "error.unsound")
+    if device.out_of_memory(error):
+        return words.say(page, "error.memory")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return words.say(page, "error.disk")
+    code = secrets.token_hex(3)
+    LOG.error("Unexpected, told to the page as %s", code, exc_info=error)
+    return words.say(page, "error.ours", code=code)
+
+
+def _similarity(reference: Waveform, take: Waveform) -> float | None:
+    """Likeness of the two speakers; None for a take too short to tell."""
+    if take.seconds < 1.0:
+        return None
+    return compare.speaker_similarity(reference, take)
+
+
+def _lines(reports: tuple[StageReport, ...]) -> tuple[StageLine, ...]:
+    """Reports of all sentences, summed where stage, device, precision and note agree."""
+    sums: dict[tuple[str, str, str, str], float] = {}
+    for report in reports:
+        key = (report.stage, report.device, report.dtype, report.note)
+        sums[key] = sums.get(key, 0.0) + report.seconds
+    return tuple(StageLine(stage, s, place, dtype, note) for (stage, place, dtype, note), s in sums.items())
