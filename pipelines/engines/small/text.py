@@ -235,7 +235,7 @@ COUNTED = frozenset(
 SIGNS = {
     "+": "plus", "−": "minus", "×": "times", "÷": "divided by", "=": "equals", "≠": "is not equal to",
     "≈": "is about", "≅": "is congruent to", "≡": "is identical to", "≤": "is at most", "≥": "is at least",
-    "<": "is less than", ">": "is greater than", "±": "plus or minus", "√": "the square root of",
+    "<": "less than", ">": "greater than", "±": "plus or minus", "√": "the square root of",
     "∞": "infinity", "∑": "the sum of", "∏": "the product of", "∫": "the integral of", "∂": "partial",
     "∈": "in", "∉": "not in", "∅": "the empty set", "∪": "union", "∩": "intersection", "⊂": "is a subset of",
     "∀": "for all", "∃": "there exists", "∝": "is proportional to", "·": "dot", "⋅": "dot", "∙": "dot",
@@ -356,7 +356,7 @@ HOMOGRAPHS = (
         "mInjˈuːt",
     ),
     _homograph(
-        r"\b(I|you|we|they|can|will|to|and) «use»(?! of)|«use» (an?|the|my|your|this|it|them|(?-i:[A-Z])\w+)\b",
+        r"\b(I|you|we|they|can|will|to|and) «use»(?! of)|«use» (an?|the|my|your|this|it|them|(?-i:[A-Z]\w+))",
         "jˈuz",
         "jˈuːz",
     ),
@@ -608,6 +608,7 @@ def _times(w: _Writing) -> None:
             said += f" and {w.cardinal(int(second))} second{'s' if int(second) != 1 else ''}"
         return said + _half(half, match)
 
+    w.replace(r"(?<=[\dmM])\s?[-–]\s?(?=\d{1,2}(?::\d\d)?\s?[aApP]\.?[mM])", lambda m: " to ")
     half = r"(?:\s?([aApP])(?:\.[mM]\.?|[mM]\b))?"
     w.replace(rf"(?<![\d:.])(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?(?![\d:]){half}", clock)
     w.replace(
