@@ -641,13 +641,14 @@ def _measure(facts: Capabilities, mode: str) -> Measurement:
         torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            return _side_by_side(facts, mode)
+            measured = _side_by_side(facts, mode)
+        free(facts.device)
+        return measured
     except RuntimeError as error:
         words = str(error).partition("\n")[0].strip().rstrip(".")
         return Measurement(f"{mode} does not run on {facts.name}: {words}.", finite=False)
     finally:
         torch.set_num_threads(threads)
-        free(facts.device)
 
 
 def _side_by_side(facts: Capabilities, mode: str) -> Measurement:
