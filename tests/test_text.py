@@ -214,6 +214,7 @@ def test_the_text_may_be_huge() -> None:
         ("-3 °C, 60 km/h", "minus three degrees Celsius, sixty kilometers per hour"),
         ("1/2, ½, 2½, 3/4", "one half, one half, two and a half, three quarters"),
         ("Henry VIII and World War II", "Henry the eighth and World War two"),
+        ("Mr IVIV", "Mister IVIV"),
         ("555-123-4567", "five five five, one two three, four five six seven"),
         ("Dr. Smith of St. Paul", "Doctor Smith of Saint Paul"),
         ("Main St. vs. Elm Ave. etc", "Main Street versus Elm Avenue etc"),

@@ -783,7 +783,9 @@ def _romans(w: _Writing) -> None:
             return f"{before} {cardinal(value)}"
         return match.group()
 
-    w.replace(rf"\b([A-Z][a-z]+|{'|'.join(sorted(COUNTED))}) ({numeral})\b(?![.'-]\w)", read_roman)
+    w.replace(
+        rf"\b([A-Z][a-z]+|{'|'.join(sorted(COUNTED))}) ({numeral})(?<=[IVXLCDM])\b(?![.'-]\w)", read_roman
+    )
     w.replace(r"\bM[CDLXVIM]{3,}\b", lambda m: plain_number(str(_roman(m.group()))))
 
 
