@@ -114,6 +114,7 @@ class _Job:
     stages: list[StageReport] = field(default_factory=list)
     sound: list[Waveform] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    unread: InputError | None = None
 
     def __post_init__(self) -> None:
         self.placement = self.choice.placement
@@ -135,13 +136,15 @@ class _Job:
                 self.run.check()
                 if isinstance(part, Pause):
                     yield self._piece(self._silence(part.seconds), number, total)
-                else:
-                    number += 1
-                    yield from self._sentence(part.text, voice, number, total)
+                    continue
+                number += 1
+                yield from self._sentence(part.text, voice, number, total)
         except Cancelled:
             if not self.sound:
                 raise
             stopped = True
+        if self.unread is not None and not self.spans and not stopped:
+            raise self.unread
         yield self._take(voice, stopped)
 
     def refined(self) -> Voice:
@@ -180,7 +183,12 @@ class _Job:
             self.run.cancelled
         )  # progress is counted in sentences; the stages' own steps are too fine
         self.run.progress("read", number, total)
-        phrase = self._guarded("read", number, lambda e: e.read(text, self.request.language))
+        try:
+            phrase = self._guarded("read", number, lambda e: e.read(text, self.request.language))
+        except InputError as error:  # one sentence in another script should not cost the rest
+            self.unread = error
+            self._note(f"Left out: {text} ({error})")
+            return
         yield self.stages[-1]
         for note in phrase.notes:
             self._note(note)

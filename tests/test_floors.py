@@ -16,8 +16,7 @@ FLOORS = [  # (name pattern, floor): the first that fits
     (r"pipelines\.layers(\.|$)", 3),
     (r"pipelines\.engines\.\w+", 4),
     (r"pipelines\.\w+$", 5),  # registry, synthesis, coach, compare, clone, convert
-    (r"webui\.handlers$", 6),
-    (r"webui\.words$", 6),
+    (r"webui\.(handlers|words|picture)$", 6),
     (r"webui\.(?!layout)\w+$", 7),
     (r"webui\.layout$", 8),
     (r"(training|bench|tests)(\.|$)", 9),
@@ -106,7 +105,7 @@ def test_the_page_knows_no_torch():
 
 def test_only_the_layout_and_the_screens_know_gradio():
     for name in MODULES:
-        if not name.startswith("webui.") or name in ("webui.handlers", "webui.words"):
+        if not name.startswith("webui.") or floor(name) == 6:
             assert name == "app" or "gradio" not in roots(name), name
 
 

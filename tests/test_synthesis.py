@@ -230,7 +230,7 @@ def test_a_second_load_gives_the_same_engine_and_another_precision_a_new_one(eng
     [
         ({"consent": None}, "right to use"),
         ({"consent": Consent(" ", "")}, "right to use"),
-        ({"text": "  \n "}, "text"),
+        ({"text": "  \n "}, "nothing to say"),
         ({"engine": "nobody"}, "no engine 'nobody'"),
         ({"language": "xx"}, "does not speak"),
         ({"sampling": replace(Request("toy", "", tone()).sampling, speed=9.0)}, "speed of 9"),
@@ -243,3 +243,11 @@ def test_what_a_person_can_mend_is_one_sentence(engines, changes, words):
     with pytest.raises(InputError) as raised:
         take_of(engines, request(**changes))
     assert words.lower() in str(raised.value).lower() and "\n" not in str(raised.value)
+
+
+def test_a_sentence_that_cannot_be_read_is_told_and_the_rest_is_said(engines):
+    take = take_of(engines, request(text="The first one is said. Привет, дорогой мой мир. The last one too."))
+    assert [span.text for span in take.spans] == ["The first one is said.", "The last one too."]
+    assert any("Привет" in note for note in take.notes)
+    with pytest.raises(InputError, match="letters"):
+        take_of(engines, request(text="Привет, дорогой мой мир."))

@@ -77,6 +77,8 @@ class Toy:
         return Voice("toy", {"pitch": torch.tensor([self._spoil("listen", pitch)])}, transcript)
 
     def read(self, text: str, language: str) -> Phrase:
+        if not text.isascii():
+            raise InputError("The toy knows no other letters than English ones.")
         return Phrase(text, torch.tensor([ord(letter) for letter in text]))
 
     def say(self, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run) -> list[Units]:
@@ -97,7 +99,8 @@ class Toy:
         for number, piece in enumerate(tone.split(PIECE_LETTERS * length)):
             run.check()
             time.sleep(self._pace)
-            struck = number > 0 or tone.numel() <= piece.numel()  # the first of several pieces is sound
+            # NaN spares the first of several pieces, so that some sound is out before healing.
+            struck = number > 0 or tone.numel() <= piece.numel() or self._fault("render") == "silence"
             yield Waveform(piece * self._spoil("render", 1.0) if struck else piece, SAMPLE_RATE)
 
     def refine(self, voice: Voice, reference: Waveform, run: Run) -> Voice:
