@@ -16,6 +16,8 @@ LOW, HIGH = 55.0, 500.0  # Hz
 BINS_PER_OCTAVE = 48
 VOICED = 0.6  # correlation from which a frame counts as voiced
 FLOOR = 30.0  # dB below the loud frames where voice ends
+SLOPE_COST = 0.3  # where the correlation is no peak: it only falls off from lag 0
+RANGE = 1.2  # octaves around the median that the second pass keeps to
 SHORT_LAGS = 0.06  # bonus an octave for higher pitch, against halving
 JUMP = 1.2  # cost of moving an octave from one frame to the next
 
@@ -72,12 +74,28 @@ def track(samples: Tensor) -> tuple[Tensor, Tensor]:
     """
     scores = correlation(samples)
     octave = torch.arange(scores.shape[1]) / BINS_PER_OCTAVE
-    path = best_path(scores + SHORT_LAGS * octave)
+    peak = peaks(scores)
+    weighed = scores + SHORT_LAGS * octave - SLOPE_COST * ~peak
+    path = best_path(weighed)
     padded = torch.nn.functional.pad(samples.float(), (FRAME // 2, FRAME // 2))
     power = padded.unfold(0, FRAME, HOP)[: len(path)].square().mean(-1)
     loud = power > power.quantile(0.95) * 10 ** (-FLOOR / 10)
-    sure = scores[torch.arange(len(path)), path] > VOICED
-    return grid()[path], sure & loud & (power > 1e-8)
+    loud = loud & (power > 1e-8)
+    frames = torch.arange(len(path))
+    sure = peak & (scores > VOICED)
+    voiced = loud & sure[frames, path]
+    if voiced.any():
+        far = (octave - octave[path[voiced]].median()).abs() > RANGE
+        path = best_path(weighed - far.float())
+        voiced = loud & sure[frames, path]
+    return grid()[path], voiced
+
+
+def peaks(scores: Tensor) -> Tensor:
+    """Where a score (frames, bins) is a local maximum, or next to one; never at the ends of the grid."""
+    peak = torch.zeros_like(scores, dtype=torch.bool)
+    peak[:, 1:-1] = (scores[:, 1:-1] >= scores[:, :-2]) & (scores[:, 1:-1] >= scores[:, 2:])
+    return torch.nn.functional.max_pool1d(peak.float()[:, None], 3, 1, 1)[:, 0] > 0
 
 
 def statistics(f0: Tensor, voiced: Tensor) -> Tensor:
