@@ -163,7 +163,8 @@ def _player(card: Card, here: str, say) -> str:
         f'<svg viewBox="0 0 {4 * count} {height}" preserveAspectRatio="none" aria-hidden="true">{bars}</svg>'
     )
     return (
-        f'<div class="player" data-seconds="{card.seconds:.3f}"><button type="button" class="play" aria-label="{say("take.play")}" '
+        f'<div class="player" data-seconds="{card.seconds:.3f}">'
+        f'<button type="button" class="play" aria-label="{say("take.play")}" '
         f'data-play="{say("take.play")}" data-pause="{say("take.pause")}">'
         f"{icon('play')}{icon('pause')}</button>"
         f'<div class="track"><div class="wave">{wave}</div><div class="wave done">{wave}</div>'
