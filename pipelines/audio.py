@@ -304,6 +304,22 @@ def join(pieces: Sequence[Waveform]) -> Waveform:
 # --- writing -----------------------------------------------------------------------------
 
 
+def check_writable(path: Path) -> None:
+    """Raises `InputError`, before minutes of work, where `write` could not save: the suffix or the folder."""
+    _encoding(path)
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: {path.parent} is no folder, or {path.name} is one.")
+
+
+def _encoding(path: Path) -> tuple[str, str]:
+    suffix = path.suffix.lower()
+    if suffix not in _ENCODINGS:
+        raise InputError(
+            f"Sound is not saved as {suffix or 'a file without suffix'}; use {', '.join(_ENCODINGS)}."
+        )
+    return _ENCODINGS[suffix]
+
+
 def write(
     path: str | Path, waveform: Waveform, comment: str | None = None, *, generated: bool = True
 ) -> None:
@@ -315,7 +331,7 @@ def write(
     """
     path = Path(path)
     notice = "; ".join(words for words in (AI_GENERATED if generated else None, comment) if words)
-    data = _encode(waveform, path.suffix.lower(), notice)
+    data = _encode(waveform, _encoding(path), notice)
     unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         try:
@@ -333,12 +349,8 @@ def write(
         ) from error
 
 
-def _encode(waveform: Waveform, suffix: str, notice: str) -> bytes:
-    if suffix not in _ENCODINGS:
-        raise InputError(
-            f"Sound is not saved as {suffix or 'a file without suffix'}; use {', '.join(_ENCODINGS)}."
-        )
-    container, subtype = _ENCODINGS[suffix]
+def _encode(waveform: Waveform, encoding: tuple[str, str], notice: str) -> bytes:
+    container, subtype = encoding
     data = io.BytesIO()
     with soundfile.SoundFile(data, "w", waveform.sample_rate, 1, subtype, format=container) as file:
         if notice:

@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _take(options: argparse.Namespace, run: Run) -> Take:
-    audio.writable(options.out)
+    audio.check_writable(options.out)
     device.settle_threads()
     reference = audio.read(options.reference)
     engines = Engines(options.models, options.data, device.probe(options.data / "probe.json"))
