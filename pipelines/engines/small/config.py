@@ -45,3 +45,19 @@ class Config:
     def frame_rate(self) -> float:
         """Frames a second that durations count: two curve steps each."""
         return self.sample_rate / (2 * self.curve_hop)
+
+
+TINY = Config(
+    hidden=16,
+    albert_embedding=8,
+    albert_hidden=16,
+    albert_heads=2,
+    albert_layers=2,
+    albert_ffn=16,
+    max_duration=6,
+    decoder_channels=16,
+    text_residual=4,
+    generator_channels=16,
+    resblock_kernels=(3, 5),
+    noise_kernels=(3, 3),
+)

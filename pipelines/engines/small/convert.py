@@ -130,7 +130,8 @@ def from_onnx(graph: onnx.GraphProto) -> dict[str, Tensor]:
         if re.match(r"(encoder|decoder)\..*\.(bias|weight|gamma|beta|alpha[12]\.\d)$", name):
             found[_official(name)] = numpy_helper.to_array(tensor)
     tensors = {_ours(name): torch.from_numpy(np.array(value, np.float32)) for name, value in found.items()}
-    return {name: tensor for name, tensor in tensors.items() if name in _expected()}
+    expected = _expected()
+    return {name: tensor for name, tensor in tensors.items() if name in expected}
 
 
 def _weights(

@@ -97,6 +97,33 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
+class Moments:
+    """Statistics of one pass through a network, and the means to pass again with the same.
+
+    `watch` is called at every layer.
+    """
+
+    def __init__(self, watch: Watch = unwatched) -> None:
+        self._watch = watch
+        self._kept: list[tuple[Tensor, Tensor]] = []
+
+    def record(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The moments of x itself, remembered."""
+        self._watch()
+        self._kept.append(moments(x))
+        return self._kept[-1]
+
+    def replay(self) -> See:
+        """For one more pass: what was remembered, layer by layer."""
+        kept = iter(self._kept)
+
+        def see(x: Tensor) -> tuple[Tensor, Tensor]:
+            self._watch()
+            return next(kept)
+
+        return see
+
+
 class StyleBlock(nn.Module):
     """Two convolutions with AdaIN around a shortcut; with `up`, the length doubles."""
 
