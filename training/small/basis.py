@@ -4,14 +4,16 @@
     python -m training.small.basis kokoro-js-1.2.1.tgz --models models
 
 A pack has one style for each number of tokens from 1 to 510; it changes so smoothly that twelve knots in
-float16, fitted by least squares, stand for it. What each voice sounds like is measured on sound that the
-engine renders from it, so that `listen` need not render anything.
+float16, fitted by least squares, stand for it. What each voice sounds like is measured on sound rendered
+from it, so that `listen` need not render anything; and from these and from random mixtures of them a ridge
+regression learns the way back, from what a voice sounds like to its style.
 """
 
 from __future__ import annotations
 
 import argparse
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +22,26 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pipelines.audio import join
 from pipelines.device import Placement
 from pipelines.engines import small
 from pipelines.engines.small import style
-from pipelines.types import Engine, Run, Sampling, Voice, Waveform
+from pipelines.engines.small.text import read
+from pipelines.layers.speaker import SpeakerEncoder
+from pipelines.types import InputError, Waveform
 
 ROWS, SIZE, KNOTS = 510, 256, 12
+MIXTURES = 160
+PURITY = 0.06  # of the Dirichlet distribution that mixtures are drawn from: a few voices each
+SPREAD = 0.3  # of the free part of a mixture, in the voices' deviation
+RIDGE = 3.0
 OUT = style.ASSETS / "basis.safetensors"
 SENTENCES = (
-    "The birch canoe slid on the smooth planks, and the boy was there when the sun rose.",
-    "Four hours of steady work faced us, but a large size in stockings is hard to sell.",
-    "Why do you always show up so late, and where did you leave my umbrella?",
+    "The birch canoe slid on the smooth planks.",
+    "Four hours of steady work faced us, and the large size is hard to sell.",
+    "Why do you always show up so late, and where is my umbrella?",
+    "A rod is used to catch pink salmon in the morning.",
+    "She had your dark suit in greasy wash water all year.",
+    "The boy was there when the sun rose over the village.",
 )
 
 
@@ -59,3 +69,98 @@ def condense(packs: Tensor, points: Tensor) -> Tensor:
     wide = packs.transpose(0, 1).flatten(1).double()  # (V, rows, 256) -> (rows, V · 256)
     solved = torch.linalg.lstsq(hat(points).double(), wide).solution
     return solved.unflatten(1, (-1, SIZE)).transpose(0, 1).to(torch.float16).contiguous()
+
+
+def mixtures(styles: Tensor, number: int, seed: int = 0) -> Iterator[Tensor]:
+    """Random voices (K, 256): a few voices mixed, timbre and prosody apart, and something of their own."""
+    random = np.random.default_rng(seed)
+    deviation = styles.mean(1).std(0)
+    for _ in range(number):
+        timbre, other = (random.dirichlet(np.full(len(styles), PURITY)) for _ in range(2))
+        prosody = (timbre + other) / 2
+        halves = [
+            torch.einsum("v,vkd->kd", torch.from_numpy(weights).float(), styles[..., half])
+            for weights, half in ((timbre, slice(style.TIMBRE)), (prosody, slice(style.TIMBRE, None)))
+        ]
+        own = torch.from_numpy(random.standard_normal(SIZE)).float() * SPREAD * deviation
+        yield torch.cat(halves, dim=-1) + own
+
+
+class Studio:
+    """Renders styles at their own pitch and measures what comes out."""
+
+    def __init__(self, models: Path, encoder: SpeakerEncoder) -> None:
+        engine = small.load(models / "small", Placement())
+        self.speaker, self.renderer, self.encoder = engine.speaker, engine.renderer, encoder
+        self.ids = [read(sentence).ids[None] for sentence in SENTENCES]
+
+    @torch.inference_mode()
+    def say(self, which: int, kept: Tensor, points: Tensor) -> Tensor:
+        """One sentence by the style (K, 256): (T,) at 24 kHz."""
+        ids = self.ids[which % len(self.ids)]
+        whole = style.at({"style": kept, "knots": points}, ids.shape[1] - 2)[None]
+        timbre, prosody = whole[:, : style.TIMBRE], whole[:, style.TIMBRE :]
+        features = self.speaker.features(self.speaker.phones(ids), prosody)
+        frames = self.speaker.durations(features)[0].round().long().clamp(min=1)
+        pitch, energy = self.speaker.curves(features, frames, prosody)
+        front = self.renderer.front(ids, frames, pitch, energy, timbre)
+        return self.renderer.samples(front, self.renderer.source(pitch), timbre)[0]
+
+    def traits(self, sentences: range, kept: Tensor, points: Tensor) -> style.Traits:
+        """What the style sounds like over some sentences, joined."""
+        samples = torch.cat([self.say(which, kept, points) for which in sentences])
+        return style.traits(Waveform(samples, 24000), self.encoder)
+
+
+def regression(heard: list[style.Traits], styles: Tensor) -> tuple[Tensor, Tensor]:
+    """From features to style by ridge regression: the features' mean (F,), the map (F, 256) to deviations."""
+    features = torch.stack([style.features(traits) for traits in heard]).double()
+    centre, middle = features.mean(0), styles.mean(0)
+    x, y = features - centre, ((styles - middle) / styles.std(0)).double()
+    inverse = torch.linalg.solve(x.T @ x + RIDGE * torch.eye(x.shape[1]), x.T @ y)
+    return centre.float(), (inverse * styles.std(0)).float().contiguous()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    args = parser.parse_args()
+    points = knots()
+    packs = read_packs(args.archive)
+    styles = condense(packs, points)
+    error = (torch.einsum("rk,vkd->vrd", hat(points), styles.float()) - packs).square().mean((0, 1)).sqrt()
+    error /= packs.mean(1).std(0)
+    print(
+        f"error of the knots, of the voices' deviation: "
+        f"timbre {error[: style.TIMBRE].mean():.4f}, prosody {error[style.TIMBRE :].mean():.4f}"
+    )
+
+    studio = Studio(args.models, style.load_encoder())
+    voices = list(styles.float())
+    heard = [studio.traits(range(3), kept, points) for kept in voices]
+    lessons = [(traits, kept) for traits, kept in zip(heard, voices, strict=True)]
+    for number, kept in enumerate([*voices, *mixtures(styles.float(), MIXTURES)]):
+        for start in (number, number + 3):
+            try:
+                lessons.append((studio.traits(range(start, start + 1), kept, points), kept))
+            except InputError as error:
+                print(f"voice {number} left out: {error}")
+    middles = torch.stack([style.middle(kept) for _, kept in lessons])
+    centre, inverse = regression([traits for traits, _ in lessons], middles)
+    tensors = {
+        "knots": points,
+        "styles": styles,
+        "embeddings": normalize(torch.stack([t.embedding for t in heard]), dim=-1).to(torch.float16),
+        "pitch": torch.stack([t.pitch for t in heard]),
+        "spectrum": torch.stack([t.spectrum for t in heard]).to(torch.float16),
+        "centre": centre,
+        "centre_style": middles.mean(0),
+        "inverse": inverse.to(torch.float16),
+    }
+    save_file(tensors, OUT, {"source": "kokoro-js 1.2.1, Apache-2.0"})
+    print(f"{OUT.name}: {OUT.stat().st_size / 1e3:.0f} kB from {len(lessons)} lessons")
+
+
+if __name__ == "__main__":
+    main()

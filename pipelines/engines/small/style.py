@@ -23,6 +23,7 @@ from pipelines.layers.speaker import SAMPLE_RATE, SpeakerEncoder, speech_only
 from pipelines.types import InputError, Voice, Waveform
 
 ASSETS = Path(__file__).parents[3] / "assets" / "small"
+MIDDLE = slice(6, 9)  # the knots of common sentences, 30 to 93 tokens
 TIMBRE = 128  # the first numbers of a style; the rest is prosody
 
 BANDS = 40  # of the spectrum that voices are compared by
@@ -37,7 +38,8 @@ SUM_WEIGHT = 1.0  # how firmly the weights are held to the sum of one
 class Basis:
     """V voices: `styles` (V, K, 256) at K lengths `knots` (K,) int64; what each sounds like.
 
-    `embeddings` (V, 256) of length one; `pitch` (V, 2) and `spectrum` (V, 80) as in `Traits`.
+    `embeddings` (V, 256) of length one; `pitch` (V, 2) and `spectrum` (V, 80) as in `Traits`. The way back
+    from sound to style, by regression: `centre_style` + (`features` - `centre`) @ `inverse`.
     """
 
     knots: Tensor
@@ -45,6 +47,9 @@ class Basis:
     embeddings: Tensor
     pitch: Tensor
     spectrum: Tensor
+    centre: Tensor
+    centre_style: Tensor
+    inverse: Tensor
 
     @classmethod
     def load(cls, path: Path = ASSETS / "basis.safetensors") -> Basis:
@@ -115,6 +120,23 @@ def spectrum(samples: Tensor, voiced: Tensor) -> Tensor:
     return torch.cat([decibels.mean(1), decibels.std(1)])
 
 
+def features(heard: Traits) -> Tensor:
+    """Traits as one vector (338,), each kind weighed by how far voices differ in it."""
+    pitch_mean, pitch_deviation = heard.pitch
+    moved = torch.stack([2 * (pitch_mean - 7.3), 3 * (pitch_deviation - 0.27)])
+    return torch.cat([8 * heard.embedding, moved, heard.spectrum / 10])
+
+
+def middle(styles: Tensor) -> Tensor:
+    """The style of a sentence of common length: (..., K, 256) → (..., 256)."""
+    return styles[..., MIDDLE, :].mean(-2)
+
+
+def regressed(target: Traits, basis: Basis) -> Tensor:
+    """The style (256,) that a regression over rendered voices expects of such a sound."""
+    return basis.centre_style + (features(target) - basis.centre) @ basis.inverse
+
+
 def blend(target: Traits, basis: Basis) -> Tensor:
     """Weights (V,), none negative, summing to one, whose mix of basis voices comes nearest to the target.
 
@@ -146,18 +168,79 @@ def blend(target: Traits, basis: Basis) -> Tensor:
 def listen(
     reference: Waveform, transcript: str | None, basis: Basis, encoder: SpeakerEncoder, engine: str = "small"
 ) -> Voice:
-    """The quick clone: a blend of the basis. Raises `InputError` for a clip with too little voice.
+    """The quick clone: a blend of the basis, corrected by regression.
+
+    Raises `InputError` for a clip with too little voice.
 
     The voice's tensors: "style" (K, 256) at the lengths "knots" (K,); "pitch" (2,), mean and deviation of
     log2 F0 as `layers.pitch.statistics` measures them; "embedding" (256,) of the reference.
     """
     target = traits(reference, encoder)
     weights = blend(target, basis)
+    blended = torch.einsum("v,vkd->kd", weights, basis.styles)
     tensors = {
-        "style": torch.einsum("v,vkd->kd", weights, basis.styles),
+        "style": blended + regressed(target, basis) - middle(blended),
         "knots": basis.knots.clone(),
         "pitch": target.pitch.clone(),
         "embedding": target.embedding.clone(),
     }
     facts = {"blend": f"{int((weights > 0.02).sum())} of {len(weights)} basis voices"}
     return Voice(engine, tensors, transcript, facts)
+
+
+# -------------------------------------------------------------------------------------- refine
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How `refine` goes about it."""
+
+    steps: int = 32
+    crop: int = 132  # curve frames rendered a step, 1.65 s: one window of the speaker encoder
+    blend_rate: float = 0.15  # of Adam, on the weights of the basis
+    free_rate: float = 0.08  # and on each number of the style, in the voices' deviation
+    spectrum: float = 0.6  # weight of the spectrum's distance, in bels
+    penalty: float = 0.02  # on what is not a blend
+    plateau: int = 10  # steps without a better average before it ends
+    seed: int = 0
+
+
+SENTENCES = (
+    "We were away a year ago, and nobody knows why the yellow moon rose so slowly over the hill.",
+    "Please call Stella, and ask her to bring these things with her from the store tomorrow.",
+    "When the sunlight strikes raindrops in the air, they act as a prism and form a rainbow.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """A sentence that refining says again and again: what of it does not depend on the style."""
+
+    ids: Tensor  # (1, L)
+    phones: Tensor
+    frames: Tensor  # (L,), as the quick voice says it
+
+    @property
+    def tokens(self) -> int:
+        return self.ids.shape[1] - 2
+
+
+class _Search:
+    """The variables of `refine`: a style as its start, a mixture of the basis, and a free part."""
+
+    def __init__(self, voice: Voice, basis: Basis) -> None:
+        self.start = voice.tensors
+        middles = middle(basis.styles)
+        self.deviation = middles.std(0)
+        self.directions = middles - middles.mean(0)
+        self.weights = torch.zeros(2, len(middles), requires_grad=True)  # timbre, prosody
+        self.free = torch.zeros_like(self.deviation, requires_grad=True)
+
+    def moved(self) -> Tensor:
+        """How far the style has gone from its start: (256,)."""
+        timbre, prosody = self.weights @ self.directions
+        blended = torch.cat([timbre[:TIMBRE], prosody[TIMBRE:]])
+        return blended + self.free * self.deviation
+
+    def style(self, tokens: int) -> Tensor:
+        return at(self.start, tokens) + self.moved()
