@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
 from pipelines import audio  # noqa: E402
 from pipelines.device import Verdict  # noqa: E402
 from pipelines.registry import Engines  # noqa: E402
-from pipelines.types import Waveform  # noqa: E402
+from pipelines.types import Run, Waveform  # noqa: E402
 from tests import toy  # noqa: E402
 from tests.conftest import make_speech  # noqa: E402
 from webui import layout, words  # noqa: E402
@@ -155,6 +155,19 @@ def test_the_first_click_speaks_and_is_heard_as_it_is_made(address, visit):
     card.locator("summary").click()
     for stage in ("Listen", "Read", "Say", "Render"):
         expect(card.get_by_role("rowheader", name=stage)).to_be_visible()
+
+
+def test_small_speaks_at_the_first_click(visit, tmp_path):
+    engines = Engines(Path(__file__).parents[1] / "models", tmp_path / "data", TABLE)
+    engines.prepare("small", Run())
+    with served(tmp_path, engines=engines) as address:
+        page = visit(address)
+        expect(page.get_by_label("Liveliness")).to_have_count(0)  # it does not sample
+        speak(page)
+        page.wait_for_function("window.myna.heard.seconds > 0.3", timeout=60_000)
+        card = first_take(page, timeout=60_000)
+        assert 0.5 < seconds_of(card) < 5
+        assert page.evaluate("window.myna.heard.seconds") == pytest.approx(seconds_of(card), abs=0.01)
 
 
 def test_the_files_of_a_take_are_downloads_and_its_recipe_is_json(address, visit):
@@ -413,7 +426,7 @@ def test_a_forged_path_is_refused(address, visit, tmp_path):
 
     page.route("**/gradio_api/queue/join*", forge)
     speak(page, "Somebody else's file.")
-    expect(page.get_by_text("Error", exact=True)).to_be_visible()
+    expect(page.get_by_text("Error", exact=True).first).to_be_visible()
     assert len(forgeries) == 1
     assert page.locator(".take").count() == 0 and page.evaluate("window.myna.heard.seconds") == 0
     assert str(tmp_path) not in page.content()

@@ -117,8 +117,11 @@ def build(
                 )
                 knobs = _knobs(desk, t)
             with gr.Column(elem_classes="sheet go"):
-                notice = plain(elem_id="notice")
-                progress = plain(elem_id="progress", js_on_load=PROGRESS_SCRIPT)
+                notice = plain("", elem_id="notice", html_template='<div role="alert">${value}</div>')
+                progress = plain(
+                    "", elem_id="progress", html_template='<div aria-live="polite">${value}</div>',
+                    js_on_load=PROGRESS_SCRIPT,
+                )  # fmt: skip
                 with gr.Row(elem_classes="buttons"):
                     speak = gr.Button(t("speak"), variant="primary", size="lg", elem_id="speak")
                     stop = gr.Button(t("stop"), variant="stop", size="lg", elem_id="stop", visible=False)
@@ -278,7 +281,11 @@ class _Work:
                 shown = now
                 yield job, {self.progress: now}
             await asyncio.sleep(GLANCE)
-        yield job, {self.progress: "", self.notice: markup.notice(job.error or "")} | self._running(False)
+        yield (
+            job,
+            {self.progress: markup.progress(job, page), self.notice: markup.notice(job.error or "")}
+            | self._running(False),
+        )
 
     def _running(self, now: bool) -> dict:
         return {

@@ -14,7 +14,7 @@ from pipelines.types import Wish
 from webui import clone, markup, settings, words
 from webui.clone import QUIET, page_of
 from webui.handlers import Desk
-from webui.routes import app_options
+from webui.routes import LOOPBACK, app_options
 from webui.theme import theme
 
 HERE = Path(__file__).parent
@@ -50,7 +50,7 @@ def launch_options(desk: Desk, host: str = "127.0.0.1") -> dict[str, Any]:
         "css_paths": [HERE / "page.css"],
         "head": _head(desk),
         "i18n": _i18n(),
-        "app_kwargs": app_options(desk, host),
+        "app_kwargs": app_options(desk, loopback=host in LOOPBACK),
         "max_file_size": MAX_FILE_SIZE,
         "max_threads": 80,
         "allowed_paths": [],

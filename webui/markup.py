@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 
 from pipelines.coach import Finding
-from pipelines.device import Table
+from pipelines.device import Table, Verdict
 from pipelines.types import Spec
 from webui import words
 from webui.handlers import Card, Clip, Job
@@ -86,10 +86,11 @@ def _finding(finding: Finding, page: str) -> str:
 # --- progress -----------------------------------------------------------------------------
 
 
-def progress(job: Job | None, page: str) -> str:
-    """How far a job is. The sound's address is in it once there is some to fetch."""
-    if job is None or job.finished:
-        return ""
+def progress(job: Job, page: str) -> str:
+    """How far a job is, with the address of its sound; at the end, a word for a screen reader alone."""
+    if job.finished:
+        ready = words.say(page, "take.ready", seconds=job.heard) if job.speaks and job.card else ""
+        return f'<p class="unseen">{escape(ready)}</p>'
     key = "stopping" if job.stopping else job.stage
     said = words.say(page, f"progress.{key}", done=job.done, total=job.total)
     share = 100 * _share(job.stage, job.done, job.total)
@@ -99,8 +100,9 @@ def progress(job: Job | None, page: str) -> str:
     so_far = words.say(page, "progress.seconds", seconds=job.seconds)
     return (
         f'<div class="progress{"" if share > 0 else " unknown"}"{sound}>'
-        f'<p><span role="status">{escape(said)}</span>'
-        f"<small>{escape(heard)}</small><small>{escape(so_far)}</small></p>"
+        f"<p><span>{escape(said)}</span>"
+        f'<small aria-hidden="true">{escape(heard)}</small>'
+        f'<small aria-hidden="true">{escape(so_far)}</small></p>'
         f'<div class="bar" role="progressbar" aria-label="{escape(words.say(page, "progress.label"))}" '
         f'aria-valuemin="0" aria-valuemax="100"{now}><i style="width:{share:.0f}%"></i></div></div>'
     )
@@ -237,7 +239,7 @@ def verdicts(table: Table, page: str) -> str:
 
     head = "".join(
         f'<th scope="col">{say(key)}</th>'
-        for key in ("verdict.mode", "verdict.verdict", "verdict.figures", "verdict.reason")
+        for key in ("verdict.mode", "verdict.verdict", "verdict.speed", "verdict.error", "verdict.reason")
     )
     parts = []
     for place, modes in table.items():
@@ -245,7 +247,7 @@ def verdicts(table: Table, page: str) -> str:
             f'<tr><th scope="row">{mode}</th>'
             f'<td class="{v.verdict}"><span aria-hidden="true">{SIGNS[v.verdict]}</span> '
             f"{say(f'verdict.{v.verdict}')}</td>"
-            f"<td>{escape(figures(v.speed, v.error, page))}</td><td>{escape(v.reason)}</td></tr>"
+            f"{_figures_of(v)}<td>{escape(v.reason)}</td></tr>"
             for mode, v in modes.items()
         )
         label = f"{say('settings.table')}: {escape(place)}"
@@ -257,14 +259,11 @@ def verdicts(table: Table, page: str) -> str:
     return "".join(parts)
 
 
-def figures(speed: float | None, error: float | None, page: str) -> str:
-    """A verdict's figures in words; empty where nothing was measured."""
-    said = []
-    if speed is not None:
-        said.append(words.say(page, "verdict.speed", speed=speed))
-    if error:
-        said.append(words.say(page, "verdict.error", error=error))
-    return ", ".join(said)
+def _figures_of(verdict: Verdict) -> str:
+    """Speed and error as two cells, empty where nothing was measured."""
+    speed = f"{verdict.speed:.1f} ×" if verdict.speed is not None else ""
+    error = f"{100 * verdict.error:.2g} %" if verdict.error is not None else ""
+    return f'<td class="number">{speed}</td><td class="number">{error}</td>'
 
 
 def engine(spec: Spec, missing: str | None, page: str) -> str:

@@ -19,21 +19,19 @@ from starlette.routing import Route
 from webui.handlers import Desk, Job
 
 GLANCE = 0.03  # seconds between two looks for new sound
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost")  # the names of this machine for itself
 PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def app_options(desk: Desk, host: str) -> dict[str, object]:
-    """What `launch(app_kwargs=…)` needs: our routes, and on this machine's own address only its own names.
+def app_options(desk: Desk, loopback: bool) -> dict[str, object]:
+    """What `launch(app_kwargs=…)` needs: our routes, and on `loopback` only this machine's own names.
 
     Without the latter, a foreign site whose name is made to point at 127.0.0.1 could call the server
     (DNS rebinding).
     """
     options: dict[str, object] = {"routes": routes(desk)}
-    if host in LOOPBACK:
-        options["middleware"] = [
-            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
-        ]
+    if loopback:
+        options["middleware"] = [Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])]
     return options
 
 

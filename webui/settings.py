@@ -60,7 +60,7 @@ def build(
                 plain(markup.hint(str(t("settings.hint"))))
                 radios.device.render()
                 radios.precision.render()
-                refusal = plain(elem_id="refusal")
+                refusal = plain("", elem_id="refusal", html_template='<div role="alert">${value}</div>')
                 safe = gr.Button(visible=False, elem_id="safe", size="sm", variant="primary")
             with gr.Column(elem_classes="sheet"):
                 engine = plain(elem_id="engine")
@@ -69,7 +69,7 @@ def build(
                 plain(markup.heading(str(t("settings.table"))))
                 table = plain(elem_id="verdicts")
                 probe = gr.Button(t("settings.probe"), elem_id="probe", size="sm")
-                probed = plain(elem_id="probed")
+                probed = plain("", elem_id="probed", html_template='<div role="status">${value}</div>')
             with gr.Column(elem_classes="sheet"):
                 about = plain(elem_id="about")
     panel = Panel(radios, table, engine, about)
@@ -92,9 +92,9 @@ def choices(desk: Desk, device: str, precision: str, page: str) -> tuple[dict, d
 def _labelled(desk: Desk, place: str, mode: str, page: str) -> str:
     verdict = desk.table[place][mode]
     said = [words.say(page, f"verdict.{verdict.verdict}")]
-    if verdict.verdict != "impossible" and mode != "float32":
-        said.append(markup.figures(verdict.speed, None, page))
-    return f"{mode} — {markup.SIGNS[verdict.verdict]} {', '.join(filter(None, said))}"
+    if verdict.speed is not None and mode != "float32":
+        said.append(words.say(page, "verdict.faster", speed=verdict.speed))
+    return f"{mode} — {markup.SIGNS[verdict.verdict]} {', '.join(said)}"
 
 
 def _wire(
