@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,15 @@ needs_packages = pytest.mark.skipif(packages_missing() is not None, reason=str(p
 
 def silent(stage: str, done: int, total: int) -> None:
     pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Toy-sized layers on two threads wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -179,6 +188,7 @@ def graph(ours: Ours) -> Mapping[str, Tensor]:
     FloatGraph(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     fed = {"tokens": ours.ids.numpy(), "style": ours.style.numpy(), "speed": np.ones(1, np.float32)}
     values = session.run(["audio", *OUTPUTS.values()], fed)
