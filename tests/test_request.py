@@ -119,6 +119,7 @@ def test_stop_ends_the_work_and_keeps_what_was_made(tmp_path, clip):
         time.sleep(0.01)
     desk.stop("me")
     done(job)
+    assert "Make again" not in markup.take(job.card, "en")
     assert job.card.stopped and 0.9 < job.card.seconds < 60
     assert desk.file(job.token, "take.wav").is_file()
 
@@ -254,6 +255,16 @@ def test_a_crash_in_the_engine_does_not_reach_the_page(tmp_path, clip):
     (tmp_path / "models/toy/config.json").write_text(json.dumps({"faults": {"render always": "crash"}}))
     job = done(desk.speak("me", ask(clip), "en"))
     assert job.card is None and "slow_conv2d" not in job.error and "Something went wrong" in job.error
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_behind(desk, clip, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(picture, "spectrogram", full)
+    job = done(desk.speak("me", ask(clip), "en"))
+    assert job.error == words.say("en", "error.disk") and job.card is None
+    assert list((desk.data / "takes").iterdir()) == []
 
 
 def test_stored_settings_are_guarded(desk):

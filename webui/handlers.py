@@ -180,6 +180,7 @@ class Register:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._guard = threading.Lock()
 
     def consent(self, digest: str) -> Consent | None:
         """The consent on record, None where there is none."""
@@ -206,15 +207,17 @@ class Register:
 
     def _read(self, digest: str) -> dict:
         try:
-            return json.loads((self._folder / f"{digest}.json").read_text())
+            return json.loads((self._folder / f"{digest}.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
 
     def _write(self, digest: str, change: dict) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        draft = self._folder / f"{digest}.{secrets.token_hex(4)}.part"
-        draft.write_text(json.dumps(self._read(digest) | change, ensure_ascii=False, indent=1))
-        draft.replace(self._folder / f"{digest}.json")
+        with self._guard:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            draft = self._folder / f"{digest}.part"
+            record = json.dumps(self._read(digest) | change, ensure_ascii=False, indent=1)
+            draft.write_text(record, encoding="utf-8")
+            draft.replace(self._folder / f"{digest}.json")
 
 
 @dataclass(frozen=True)
@@ -446,15 +449,13 @@ class Desk:
         return self.data / "takes" / token
 
     def _keep(self, token: str, take: Take, request: Request) -> Card:
-        """Write a take's files and measure it."""
-        folder = self._folder(token)
-        folder.mkdir(parents=True)
-        samples = take.waveform.samples.numpy()
-        rate = take.waveform.sample_rate
-        recipe = json.dumps(dict(take.recipe), ensure_ascii=False, indent=2)
-        audio.write(folder / "take.wav", take.waveform, f"Myna; recipe sha256 {take.sha256}")
-        (folder / "recipe.json").write_text(recipe, encoding="utf-8")
-        (folder / "spectrogram.png").write_bytes(picture.spectrogram(samples, rate))
+        """Write a take's files and measure it. Where the disk is full, nothing of it stays."""
+        try:
+            self._write(self._folder(token), take)
+        except Exception:
+            shutil.rmtree(self._folder(token), ignore_errors=True)
+            raise
+        samples, rate = take.waveform.samples.numpy(), take.waveform.sample_rate
         card = Card(
             token=token,
             text=request.text.strip(),
@@ -474,10 +475,18 @@ class Desk:
             top_hz=picture.top_hz(rate),
         )
         with self._guard:
-            self._takes[token] = Made(card, replace(request, voice=take.voice, refine=False))
+            self._takes[token] = Made(card, _lasting(request, take))
             while len(self._takes) > TAKES_KEPT:
                 self._takes.popitem(last=False)
         return card
+
+    def _write(self, folder: Path, take: Take) -> None:
+        folder.mkdir(parents=True)
+        waveform, recipe = take.waveform, json.dumps(dict(take.recipe), ensure_ascii=False, indent=2)
+        audio.write(folder / "take.wav", waveform, f"Myna; sha256 of the samples {take.sha256}")
+        (folder / "recipe.json").write_text(recipe, encoding="utf-8")
+        image = picture.spectrogram(waveform.samples.numpy(), waveform.sample_rate)
+        (folder / "spectrogram.png").write_bytes(image)
 
     # ------------------------------------------------------------------------------ the settings
 
@@ -526,6 +535,11 @@ def trouble(error: Exception, page: str) -> str:
     code = secrets.token_hex(3)
     LOG.error("Unexpected, told to the page as %s", code, exc_info=error)
     return words.say(page, "error.ours", code=code)
+
+
+def _lasting(request: Request, take: Take) -> Request:
+    """What makes the take again: the voice as it was heard, without the clip, which may be large."""
+    return replace(request, voice=take.voice, refine=False, reference=audio.trim(request.reference, 0, 0))
 
 
 def _speaker_changes(waveform: Waveform) -> float:

@@ -150,9 +150,14 @@ def take(card: Card, page: str) -> str:
         '<footer class="actions">'
         f'<a class="button" href="{here}/take.wav" download="{name}.wav">{say("take.wav")}</a>'
         f'<a class="button" href="{here}/recipe.json" download="{name}.json">{say("take.recipe")}</a>'
-        f'<button type="button" data-act="again">{say("take.again")}</button>'
+        f"{_remake(card, say)}"
         f'<button type="button" data-act="delete" class="quiet">{say("take.delete")}</button></footer>'
     )
+
+
+def _remake(card: Card, say) -> str:
+    """The button for the same bytes; a take that was stopped has no end to come to again."""
+    return "" if card.stopped else f'<button type="button" data-act="again">{say("take.again")}</button>'
 
 
 def _player(card: Card, here: str, say) -> str:
@@ -224,7 +229,10 @@ def _stages(card: Card, say) -> str:
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{say("take.stages")}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        f'<p class="hint">{escape(reason)}</p><p class="hash">sha256 {card.sha256}</p>'
+        f'<p class="hint">{escape(reason)}</p>'
+        f'<p class="hint">{say("take.similarity")}: {say("take.similarity.hint")}</p>'
+        f'<p class="hint">{say("take.rtf")}: {say("take.rtf.hint")}</p>'
+        f'<p class="hash">sha256 {card.sha256}</p>'
     )
 
 
