@@ -98,7 +98,8 @@ class _Picture:
 
     @classmethod
     def of(cls, waveform: Waveform) -> _Picture:
-        frequencies, spectrum = _spectrogram(waveform)
+        rate = min(waveform.sample_rate, 24_000)  # above 12 kHz there is little voice, and much memory
+        frequencies, spectrum = _spectrogram(audio.resample(waveform, rate))
         voice = frequencies >= 60
         power, frequencies = np.abs(spectrum[voice]) ** 2, frequencies[voice]
         energy = power.sum(axis=0)
@@ -279,8 +280,8 @@ class _Line:
 
 def _hum_lines(waveform: Waveform) -> list[_Line]:
     """The mains' tones, [] where none is heard: steady over the whole clip and sharper than a voice is."""
-    samples = waveform.samples.numpy()
-    size = waveform.sample_rate  # 1 s: bands of 1 Hz
+    size = 2_000  # samples a second, enough for eight overtones; one second of them: bands of 1 Hz
+    samples = audio.resample(waveform, size).samples.numpy()
     if len(samples) < size:
         return []
     window = signal.get_window("hann", size)
@@ -366,6 +367,12 @@ def _bridge(left: np.ndarray, right: np.ndarray, flat: np.ndarray) -> np.ndarray
 
 
 def _clean_noise(waveform: Waveform) -> Waveform:
+    """Each half minute for itself: noise changes, and memory is not for ten minutes at once."""
+    parts = torch.tensor_split(waveform.samples, max(1, round(waveform.seconds / 30)))
+    return audio.join([_wiener(Waveform(part, waveform.sample_rate)) for part in parts])
+
+
+def _wiener(waveform: Waveform) -> Waveform:
     """Wiener filter with the decision-directed a-priori SNR (Ephraim and Malah 1984), 15 dB at the most."""
     samples = waveform.samples.numpy()
     hop = round(HOP * waveform.sample_rate)
@@ -373,15 +380,15 @@ def _clean_noise(waveform: Waveform) -> Waveform:
     power = np.abs(spectrum) ** 2
     _, near = _speaking(power.sum(axis=0))
     noise = np.maximum(_noise_power(power[:, near]), 1e-20)
-    posterior = power / noise[:, None]
     floor = 10 ** (-15 / 20)
-    gains = np.empty_like(power)
-    before = np.ones(len(noise))
-    for frame, now in enumerate(posterior.T):
-        prior = 0.98 * before + 0.02 * np.maximum(now - 1, 0)
-        gains[:, frame] = np.maximum(prior / (1 + prior), floor)
-        before = gains[:, frame] ** 2 * now
-    _, cleaned = signal.istft(spectrum * gains, waveform.sample_rate, "hann", 4 * hop, 3 * hop)
+    before = np.ones(len(noise), np.float32)
+    for frame in range(power.shape[1]):
+        posterior = power[:, frame] / noise
+        prior = 0.98 * before + 0.02 * np.maximum(posterior - 1, 0)
+        gain = np.maximum(prior / (1 + prior), floor)
+        spectrum[:, frame] *= gain
+        before = gain**2 * posterior
+    _, cleaned = signal.istft(spectrum, waveform.sample_rate, "hann", 4 * hop, 3 * hop)
     return Waveform(torch.from_numpy(cleaned[: len(samples)].astype(np.float32)), waveform.sample_rate)
 
 
@@ -404,23 +411,28 @@ def _best_seconds(waveform: Waveform) -> Waveform:
 
 
 def _best_stretch(waveform: Waveform) -> tuple[float, float]:
-    """(start, end) in seconds of the stretch with most voice, least noise, no clipping, an even level."""
+    """(start, end) in seconds of the stretch with most voice, least noise, no clipping, a usual level."""
     picture = _Picture.of(waveform)
     energy = picture.power.sum(axis=0)
-    clipped = np.zeros(len(energy))
+    floor = ndimage.minimum_filter1d(ndimage.uniform_filter1d(energy, 5), round(1.5 / HOP))
+    clipped = np.zeros(len(energy))  # share of each frame
     for a, b in _flat_tops(waveform.samples.numpy()):
-        clipped[min(round(a / waveform.sample_rate / HOP), len(clipped) - 1)] += b - a
+        frame = min(round(a / waveform.sample_rate / HOP), len(clipped) - 1)
+        clipped[frame] += (b - a) / (HOP * waveform.sample_rate)
+    tracks = np.stack([picture.speaking, energy * picture.speaking, floor, clipped]).astype(np.float64)
+    sums = np.pad(np.cumsum(tracks, axis=1), ((0, 0), (1, 0)))
+    usual = energy[picture.speaking].mean()
 
     def score(stretch: tuple[float, float]) -> float:
-        here = slice(round(stretch[0] / HOP), round(stretch[1] / HOP))
-        speaking = picture.speaking[here]
-        if not speaking.any():
+        first, last = (min(round(edge / HOP), len(energy)) for edge in stretch)
+        speaking, voice, noise, flat = sums[:, last] - sums[:, first]
+        if speaking == 0:
             return -np.inf
-        voice = energy[here][speaking].mean()
-        level = 10 * np.log10(voice / energy[picture.speaking].mean())
-        snr = 10 * np.log10(voice / (np.percentile(energy[here], 5) + 1e-9 * voice))
+        length = last - first
+        level = 10 * np.log10(voice / speaking / usual + 1e-9)
+        snr = 10 * np.log10(voice / speaking / (noise / length + 1e-4 * usual))
         fullness = min(stretch[1] - stretch[0], 10.0) / 10
-        return speaking.mean() + fullness + min(snr, 40) / 40 - abs(level) / 20 - clipped[here].sum() / 100
+        return speaking / length + fullness + snr / 20 - abs(level) / 20 - 300 * flat / length
 
     return max(_stretches(picture.speaking, waveform.seconds), key=score)
 
@@ -443,8 +455,8 @@ _MENDS: Mapping[str, Callable[[Waveform], Waveform]] = {
     "offset": _remove_offset,
     "clipping": _round_tops,  # before any filter: filtering bends the flat tops out of recognition
     "hum": _filter_hum,
-    "noise": _clean_noise,
     "silence": _cut_silence,
-    "long": _best_seconds,
+    "long": _best_seconds,  # before the noise: what is left may need no cleaning
+    "noise": _clean_noise,
     "quiet": _level,
 }
