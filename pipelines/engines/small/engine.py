@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pipelines import checkpoint
 from pipelines.device import Placement
-from pipelines.engines.small import convert, style, text
+from pipelines.engines.small import convert, style
+from pipelines.engines.small import text as english
 from pipelines.engines.small.config import TINY, Config
 from pipelines.engines.small.model import VOICED, Moments, Renderer, See, Speaker
 from pipelines.layers.speaker import SpeakerEncoder
@@ -69,11 +70,11 @@ class Small:
         run.check()
         return style.listen(reference, transcript, self._basis, self._encoder)
 
-    def read(self, text_: str, language: str) -> Phrase:
+    def read(self, text: str, language: str) -> Phrase:
         """Phonemes. `language` is "en". Raises `InputError` for another, and where nothing can be said."""
         if language != "en":
             raise InputError(f"This engine speaks English (en), not {language!r}: choose English.")
-        return text.read(text_)
+        return english.read(text)
 
     def refine(self, voice: Voice, reference: Waveform, run: Run) -> Voice:
         """A voice nearer to the reference, found along gradients; on Stop the best so far."""
