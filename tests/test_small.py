@@ -414,6 +414,11 @@ def test_another_language_is_refused(tiny: Small) -> None:
         tiny.read("Guten Tag.", "de")
 
 
+def test_a_sentence_with_too_many_sounds_is_refused_in_words(tiny: Small) -> None:
+    with pytest.raises(InputError, match="more than 510 sounds"):
+        tiny.read("seventy-seven thousand " * 40, "en")
+
+
 def test_a_clip_becomes_a_voice_that_is_saved_and_loaded(
     tiny: Small, reference: Waveform, tmp_path: Path
 ) -> None:

@@ -74,7 +74,15 @@ class Small:
         """Phonemes. `language` is "en". Raises `InputError` for another, and where nothing can be said."""
         if language != "en":
             raise InputError(f"This engine speaks English (en), not {language!r}: choose English.")
-        return english.read(text)
+        try:
+            return english.read(text)
+        except InputError:
+            raise
+        except ValueError as error:
+            raise InputError(
+                f"This sentence has more than {english.MAX_TOKENS} sounds, which is more than can be said at "
+                "once: cut it in two with a full stop."
+            ) from error
 
     def refine(self, voice: Voice, reference: Waveform, run: Run) -> Voice:
         """A voice nearer to the reference, found along gradients; on Stop the best so far."""
