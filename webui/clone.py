@@ -103,7 +103,7 @@ def build(
                     label=t("text.label"),
                     info=t("text.hint"),
                     placeholder=t("text.placeholder"),
-                    lines=4,
+                    lines=3,
                     max_lines=14,
                     elem_id="text",
                 )
