@@ -8,9 +8,8 @@ on the meta device, map the file, assign, and let `Placement.put` do the one cas
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -226,11 +225,10 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write safetensors so that a half-written file never bears the name `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
-    os.close(handle)
+    draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         dense = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(dense, draft, dict(metadata or {}))
-        os.replace(draft, path)
+        draft.replace(path)
     finally:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
