@@ -19,7 +19,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import pyloudnorm
@@ -45,6 +45,7 @@ _ENCODINGS = {
     ".ogg": ("OGG", "VORBIS"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
+_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"ID3")
 # A wav whose length was not known when its header was written (a stream) claims 2 GiB or more.
 _UNKNOWN_LENGTH = 0x7F00_0000
 
@@ -92,6 +93,7 @@ def _container(path: Path) -> Literal["mov", "matroska"] | None:
                     if re.search(rb"hdlr.{8}vide|V_(?:VP|AV1|MPEG|THEORA)", whole, re.DOTALL):
                         raise _video(path)
                 return "mov" if head[4:8] == b"ftyp" else "matroska"
+            _check_mp3(path, head, file)
     except FileNotFoundError:
         raise InputError(f"There is no file {path.name}; choose the clip again.") from None
     except OSError as error:
@@ -104,7 +106,37 @@ def _container(path: Path) -> Literal["mov", "matroska"] | None:
         raise InputError(f"{path.name} is a text file, not sound; choose a recording ({_READABLE}).")
     if path.suffix.lower() == ".raw":
         raise InputError(f"{path.name} holds raw samples without a header; save it as wav.")
+    # What comes to libsndfile without a mark it knows is searched for mp3, with complaints on standard error.
+    start = head.lstrip(b"\0")
+    if not start.startswith(_MAGIC) and not (start[:1] == b"\xff" and start[1:2] >= b"\xe0"):
+        raise _damaged(path)
     return None
+
+
+def _check_mp3(path: Path, head: bytes, file: BinaryIO) -> None:
+    """Refuses an mp3 shorter than its first frame says; libsndfile would complain on standard error."""
+    tagged = head[:3] == b"ID3"
+    if not (tagged or head[:1] == b"\xff"):
+        return
+    # An ID3 tag's length is in the last four bytes of its header, seven bits each.
+    file.seek(10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(head[6:10])) if tagged else 0)
+    frame = file.read(64)
+    # The Xing header follows the frame's header and its side information, whose size the mode decides.
+    for at in (13, 21, 36):
+        if frame[at : at + 4] in (b"Xing", b"Info") and frame[at + 7] & 2:
+            field = at + 8 + 4 * (frame[at + 7] & 1)
+            promised, there = int.from_bytes(frame[field : field + 4], "big"), path.stat().st_size
+            if there < 0.95 * promised:
+                raise InputError(
+                    f"{path.name} is cut off: {there / 1000:.0f} of {promised / 1000:.0f} kB are there; "
+                    "copy or download it again."
+                )
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(
+        f"{path.name} cannot be read as sound: it is damaged, or of a kind other than {_READABLE}."
+    )
 
 
 def _video(path: Path) -> InputError:
@@ -127,9 +159,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
             samples = file.read(dtype="float32", always_2d=True)
             promised, rate = file.frames, file.samplerate
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise InputError(
-            f"{path.name} cannot be read as sound: it is damaged, or of a kind other than {_READABLE}."
-        ) from error
+        raise _damaged(path) from error
     # An mp3's or flac's header may promise frames that the file no longer holds; encoders round by some.
     if len(samples) < 0.95 * promised:
         raise _truncated(path, len(samples) / rate, promised / rate)
@@ -325,9 +355,9 @@ def write(
 ) -> None:
     """Save as wav or flac (16 bit), ogg (Vorbis) or mp3, as the suffix says.
 
-    The file's metadata (RIFF INFO in a wav) says "AI-generated speech", then `comment`; with
-    `generated=False`, for a person's own recording, it holds `comment` alone. The file is there
-    whole or not at all. Raises `InputError` for another suffix, a full disk, a closed folder.
+    The file's metadata (RIFF INFO in a wav) says "AI-generated speech", then `comment`, of which an
+    mp3 keeps Latin-1 alone; with `generated=False`, for a person's own recording, `comment` alone.
+    The file is there whole or not at all. Raises `InputError` for another suffix, a full disk, a closed folder.
     """
     path = Path(path)
     notice = "; ".join(words for words in (AI_GENERATED if generated else None, comment) if words)

@@ -127,7 +127,7 @@ def _speaking(energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     The threshold lies 28 dB below the loud frames, or higher where noise fills that range.
     """
     decibels = 10 * np.log10(energy + 1e-20)
-    loud, low = np.percentile(decibels, 95), np.percentile(decibels[energy > energy.max() * 1e-9], 5)
+    loud, low = np.percentile(decibels, 95), np.percentile(decibels[energy >= energy.max() * 1e-9], 5)
     speaking = decibels > max(loud - 28, low + 0.4 * (loud - low))
     speaking = ndimage.binary_closing(speaking, np.ones(round(0.15 / HOP)))  # stops within a word
     speaking = ndimage.binary_opening(speaking, np.ones(round(0.06 / HOP)))  # clicks
@@ -346,7 +346,7 @@ def _round_tops(waveform: Waveform) -> Waveform:
     for a, b in _flat_tops(samples):
         if a >= 2 and b + 2 <= len(samples):
             rounded[a:b] = _bridge(samples[a - 2 : a], samples[b : b + 2], samples[a:b])
-    rounded *= min(1.0, 0.99 / np.abs(rounded).max())
+    rounded *= 0.99 / max(0.99, np.abs(rounded).max())
     return Waveform(torch.from_numpy(rounded.astype(np.float32)), waveform.sample_rate)
 
 
@@ -395,6 +395,8 @@ def _wiener(waveform: Waveform) -> Waveform:
 def _cut_silence(waveform: Waveform) -> Waveform:
     """Silence at the edges cut to `KEPT_EDGE`, pauses to `KEPT_PAUSE` seconds."""
     spans = [(a * HOP, b * HOP) for a, b in _spans(_Picture.of(waveform).speaking)]
+    if not spans:
+        return waveform
     pieces, start = [], spans[0][0] - KEPT_EDGE
     for (_, end), (following, _) in zip(spans, spans[1:], strict=False):
         if following - end > KEPT_PAUSE:
@@ -413,6 +415,8 @@ def _best_seconds(waveform: Waveform) -> Waveform:
 def _best_stretch(waveform: Waveform) -> tuple[float, float]:
     """(start, end) in seconds of the stretch with most voice, least noise, no clipping, a usual level."""
     picture = _Picture.of(waveform)
+    if not picture.speaking.any():
+        return 0.0, 10.0
     energy = picture.power.sum(axis=0)
     floor = ndimage.minimum_filter1d(ndimage.uniform_filter1d(energy, 5), round(1.5 / HOP))
     clipped = np.zeros(len(energy))  # share of each frame
