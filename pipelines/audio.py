@@ -357,7 +357,8 @@ def write(
 
     The file's metadata (RIFF INFO in a wav) says "AI-generated speech", then `comment`, of which an
     mp3 keeps Latin-1 alone; with `generated=False`, for a person's own recording, `comment` alone.
-    The file is there whole or not at all. Raises `InputError` for another suffix, a full disk, a closed folder.
+    The file is there whole or not at all. Raises `InputError` for another suffix, a full disk, a closed
+    folder.
     """
     path = Path(path)
     notice = "; ".join(words for words in (AI_GENERATED if generated else None, comment) if words)

@@ -359,12 +359,14 @@ def cores() -> int:
 
 
 def settle_threads() -> int:
-    """No more threads than cores this process may use; called once by each front. Gives the number.
+    """Half as many threads an operation as there are cores for us; each front calls it once. Gives how many.
 
-    One thread too many spoils everything: each operation waits for a thread that has no core. Fewer, if
-    torch was already told fewer, stay as they are.
+    The threads of one operation wait for each other, so one that finds its core taken holds up all: on
+    two cores with something else running, two threads made the embedded engine 2 to 5 times slower than
+    one (and a first sound came after 20 s instead of 2). The other half is for what runs beside it: a
+    second piece of sound, the page, the player. Fewer, if torch was already told fewer, stay as they are.
     """
-    count = min(torch.get_num_threads(), cores())
+    count = max(1, min(torch.get_num_threads(), cores() // 2))
     torch.set_num_threads(count)
     return count
 

@@ -66,13 +66,15 @@ def clone(engines: Engines, request: Request, run: Run = AT_ONCE) -> Iterator[St
 def refine(engines: Engines, request: Request, run: Run = AT_ONCE) -> Voice:
     """The voice of `request.reference` brought nearer to it, and kept for later requests that ask `refine`.
 
-    Others waiting for the device go first between two steps. On Stop the best so far is kept.
+    Goes on from the voice kept of an earlier time. Others waiting for the device go first between two
+    steps. On Stop the best so far is kept; where that is nothing yet, the voice comes back as it was.
     Raises `InputError` where the engine cannot refine or the clip cannot be used.
     """
+    request = replace(request, refine=True)
     check(engines, request)
     choice = device.choose(request.wish, engines.table)
     with engines.turn(choice.placement.device).held(run) as patient:
-        return _Job(engines, request, patient, choice, []).refined()
+        return _Job(engines, request, patient, choice, []).refined(further=True)
 
 
 def check(engines: Engines, request: Request) -> None:
@@ -147,18 +149,20 @@ class _Job:
             raise self.unread
         yield self._take(voice, stopped)
 
-    def refined(self) -> Voice:
-        """The refined voice: kept from an earlier time, or made now and kept."""
+    def refined(self, further: bool = False) -> Voice:
+        """The refined voice kept from an earlier time, or made now and kept; `further` goes on from it."""
         key = "refined-" + self._voice_key()
-        voice = self.engines.voice(key)
-        if voice is None:
-            quick = self._listened()
-            lowered = self.placement
-            # Refining follows gradients, which a lowered or quantised network does not give.
-            self.placement = Placement(lowered.device)
-            voice = self._guarded("refine", 0, lambda e: e.refine(quick, self.request.reference, self.run))
+        kept = self.engines.voice(key)
+        if kept is not None and not further:
+            return kept
+        start = kept or self._listened()
+        lowered = self.placement
+        # Refining follows gradients, which a lowered or quantised network does not give.
+        self.placement = Placement(lowered.device)
+        voice = self._guarded("refine", 0, lambda e: e.refine(start, self.request.reference, self.run))
+        self.placement = lowered
+        if voice is not start:
             self.engines.keep_voice(key, voice, on_disk=True)
-            self.placement = lowered
         return voice
 
     def _voice(self) -> Voice:

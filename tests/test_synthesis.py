@@ -207,6 +207,14 @@ def test_a_refined_voice_is_used_and_outlives_a_restart(engines):
     assert not any(s.stage == "refine" for s in again.stages)
 
 
+def test_refining_goes_on_from_where_it_was_stopped(engines):
+    before = refine(engines, request(), Run(lambda: True))  # stopped before it began: nothing is kept
+    assert "refined" not in before.facts and not list(engines.data.rglob("*.safetensors"))
+    first = refine(engines, request())
+    further = refine(engines, request())
+    assert further.tensors["pitch"] == first.tensors["pitch"] + 5
+
+
 def test_a_voice_belongs_to_samples_not_to_names(engines):
     take_of(engines, request())
     again = take_of(engines, request())

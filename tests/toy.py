@@ -106,6 +106,8 @@ class Toy:
     def refine(self, voice: Voice, reference: Waveform, run: Run) -> Voice:
         steps = 5
         for step in range(1, steps + 1):
+            if run.cancelled():
+                return voice
             time.sleep(self._pace)
             run.progress("refine", step, steps)
             if run.cancelled():

@@ -408,8 +408,9 @@ class Desk:
                     self._shelves.setdefault(session, []).insert(0, job.token)
 
     def _refined(self, job: Job, request: Request) -> None:
-        synthesis.refine(self.engines, request, job.run())
-        self._register.refine(audio.digest(request.reference), self.engine)
+        voice = synthesis.refine(self.engines, request, job.run())
+        if "refined" in voice.facts:
+            self._register.refine(audio.digest(request.reference), self.engine)
 
     def _repeated(self, job: Job, made: Made) -> None:
         for event in synthesis.clone(self.engines, made.request, job.run()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from pipelines.types import InputError, Phrase, Run, Sampling, Units, Unsound, V
 
 WHOLE = 4.0  # seconds: a sentence up to this long is one piece
 FIRST = 2.5  # seconds of the first piece of a longer one
+WORKERS = 2  # pieces at once on a CPU: they wait for each other less than two threads of one operation do
 PIECE = 2.0  # seconds of the others, about: shorter ones repeat more of what they overlap by
 
 SUNG = 50.0  # Hz: a lower pitch belongs to an onset and tells nothing of how high the voice is
@@ -135,9 +137,15 @@ class Small:
         """
         sentence = self._front(units, phrase, voice, run)
         seen = Moments(run.check)
-        for start, stop in self._pieces(sentence.features.shape[2]):
-            see = seen.record if start == 0 else seen.replay()
-            yield Waveform(self._sound(sentence, see, start, stop), self.sample_rate)
+        first, *others = self._pieces(sentence.features.shape[2])
+        yield Waveform(self._sound(sentence, seen.record, *first), self.sample_rate)
+
+        def sound(piece: tuple[int, int]) -> Tensor:
+            return self._sound(sentence, seen.replay(), *piece)
+
+        with ThreadPoolExecutor(WORKERS if self._device.type == "cpu" else 1) as workers:
+            for samples in workers.map(sound, others):
+                yield Waveform(samples, self.sample_rate)
 
     @torch.inference_mode()
     def _front(self, units: Units, phrase: Phrase, voice: Voice, run: Run) -> _Sentence:
