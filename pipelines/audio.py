@@ -120,7 +120,7 @@ def _check_mp3(path: Path, head: bytes, file: BinaryIO) -> None:
         return
     # An ID3 tag's length is in the last four bytes of its header, seven bits each.
     file.seek(10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(head[6:10])) if tagged else 0)
-    frame = file.read(64)
+    frame = file.read(64).ljust(64, b"\0")
     # The Xing header follows the frame's header and its side information, whose size the mode decides.
     for at in (13, 21, 36):
         if frame[at : at + 4] in (b"Xing", b"Info") and frame[at + 7] & 2:
@@ -194,7 +194,7 @@ def _check_length(path: Path, seconds: float) -> None:
         raise InputError(f"{path.name} lasts {seconds:.2f} s; at least {MIN_SECONDS:g} s of sound is needed.")
     if seconds > MAX_SECONDS:
         raise InputError(
-            f"{path.name} lasts {seconds / 60:.0f} minutes; at most {MAX_SECONDS / 60:.0f} can be read: "
+            f"{path.name} lasts more than {MAX_SECONDS / 60:.0f} minutes, the most that can be read; "
             "cut out the best half minute."
         )
 

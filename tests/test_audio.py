@@ -136,6 +136,7 @@ def test_what_is_no_sound_is_refused_by_what_it_is(tmp_path: Path) -> None:
         "film.wav": (b"RIFF\0\0\1\0AVI LIST" + bytes(5_000), "video"),
         "film.mp4": (b"\0\0\0\x18ftypisom" + bytes(99) + b"hdlr" + bytes(8) + b"vide" + bytes(99), "video"),
         "film.webm": (b"\x1aE\xdf\xa3" + bytes(60) + b"V_VP9" + bytes(60), "video"),
+        "tiny.mp3": (b"\xff\xfb\x90\xc4" + bytes(9) + b"Xing", "cannot be read as sound"),
         "header.wav": (_wav_header(96_000), "cut off"),
         "slow.wav": (_wav_header(8_000, 2_000) + bytes(8_000), "2000 samples a second"),
     }
@@ -180,7 +181,7 @@ def test_too_short_is_refused_with_the_limit(tmp_path: Path) -> None:
 def test_hours_are_refused_by_the_header_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     soundfile.write(tmp_path / "clip.flac", np.zeros(8_000 * 700, np.int16), 8_000)
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: pytest.fail("decoded"))
-    assert "12 minutes; at most 10" in _refusal(tmp_path / "clip.flac")
+    assert "more than 10 minutes" in _refusal(tmp_path / "clip.flac")
 
 
 def test_too_many_channels_are_refused_before_they_are_decoded(
@@ -401,6 +402,10 @@ def test_a_missing_folder_and_a_strange_suffix_are_refused(tmp_path: Path) -> No
         audio.write(tmp_path / "gone" / "take.wav", _waveform(_tone()))
     with pytest.raises(InputError, match=r"not saved as \.exe"):
         audio.write(tmp_path / "take.exe", _waveform(_tone()))
+    for path in (tmp_path / "gone" / "take.wav", tmp_path / "take.exe", tmp_path):
+        with pytest.raises(InputError):
+            audio.check_writable(path)
+    audio.check_writable(tmp_path / "take.wav")
     assert list(tmp_path.iterdir()) == []
 
 
