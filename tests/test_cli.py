@@ -12,8 +12,10 @@ import pytest
 import soundfile
 
 from pipelines import audio, clone
+from pipelines.device import MODES, Verdict
 from pipelines.registry import Engines
 
+TABLE = {"cpu": {mode: Verdict("safe", True, 0.0, 1.0, "measured") for mode in MODES}}
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "assets" / "example.flac"
 
@@ -24,6 +26,7 @@ def run(monkeypatch, tmp_path, capsys, reference):
     monkeypatch.setattr(clone, "ENGINES", {"toy": "tests.toy"})
     monkeypatch.setattr(clone.signal, "signal", lambda *_: None)
     monkeypatch.setattr(clone, "Engines", partial(Engines, engines={"toy": "tests.toy"}))
+    monkeypatch.setattr(clone.device, "probe", lambda cache: TABLE)
     clip = tmp_path / "clips" / "clip.flac"
     clip.parent.mkdir()
     audio.write(clip, reference, generated=False)

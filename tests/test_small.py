@@ -23,7 +23,7 @@ from pipelines.device import Placement
 from pipelines.engines import small
 from pipelines.engines.small import convert, style
 from pipelines.engines.small.config import TINY, Config
-from pipelines.engines.small.engine import Small
+from pipelines.engines.small.engine import WORKERS, Small
 from pipelines.engines.small.model import MARGIN, Moments, Renderer, Speaker, moments, unwatched
 from pipelines.types import Cancelled, InputError, Run, Sampling, Units, Voice, Waveform
 
@@ -478,7 +478,7 @@ def test_stop_is_looked_at_in_every_layer_and_obeyed_at_once(tiny: Small, voice:
         stop = Stop(at)
         with pytest.raises(Cancelled):
             list(tiny.render(units, phrase, voice, Run(stop)))
-        assert stop.looks == at
+        assert at <= stop.looks < at + WORKERS  # the piece rendered beside it looks once more
 
 
 def test_a_gradient_reaches_both_halves_of_the_style(tiny: Small, voice: Voice) -> None:
