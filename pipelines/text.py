@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from pipelines.types import InputError
+from pipelines.types import InputError, Span
 
 LONGEST = 200  # characters: about 13 s of speech, well under the symbols any engine takes at once
 SHORT = 16  # characters: "Hi." alone has no melody, so it goes with its neighbour
@@ -276,3 +276,19 @@ def _attach_unsayable(parts: list[Sentence | Pause]) -> list[Sentence | Pause]:
         elif not (part.seconds == PARAGRAPH and kept and kept[-1] == part):
             kept.append(part)
     return kept
+
+
+def subtitles(spans: Iterable[Span]) -> str:
+    """Sentences and their times as SubRip (.srt) text."""
+    return "\n".join(
+        f"{number}\n{_clock(span.start)} --> {_clock(span.end)}\n{span.text}\n"
+        for number, span in enumerate(spans, 1)
+    )
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as SubRip writes them: 3661.5 is 01:01:01,500."""
+    milliseconds = round(1000 * seconds)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02},{milliseconds % 1000:03}"

@@ -81,6 +81,7 @@ def test_a_take_is_made_and_its_files_are_there(desk, clip):
     assert sound.seconds == pytest.approx(card.seconds, abs=1e-3)
     assert b"".join(job.pcm) == audio.pcm16(sound).astype("<i2").tobytes()
     recipe = json.loads(desk.file(card.token, "recipe.json").read_text())
+    assert "00:00:00,000 --> " in desk.file(card.token, "take.srt").read_text()
     assert recipe["made"]["sha256"] == card.sha256 and recipe["sampling"]["seed"] == 7
     assert desk.file(card.token, "spectrogram.png").read_bytes().startswith(b"\x89PNG")
     assert [line.stage for line in card.stages] == ["listen", "read", "say", "render"]

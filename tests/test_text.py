@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pipelines.engines.small import text as english
-from pipelines.text import LONGEST, PARAGRAPH, Pause, Sentence, cut, sayable, split
-from pipelines.types import InputError
+from pipelines.text import LONGEST, PARAGRAPH, Pause, Sentence, cut, sayable, split, subtitles
+from pipelines.types import InputError, Span
 
 
 def sentences(text: str, **limits: int) -> list[str]:
@@ -364,3 +364,10 @@ def test_two_threads_read_as_one() -> None:
     with ThreadPoolExecutor(4) as pool:
         together = [phrase.ids.tolist() for phrase in pool.map(english.read, texts)]
     assert together == alone
+
+
+def test_subtitles_name_every_sentence_with_its_times() -> None:
+    spans = [Span("One.", 0.0, 1.25), Span("Two.", 1.75, 3661.5)]
+    assert subtitles(spans) == (
+        "1\n00:00:00,000 --> 00:00:01,250\nOne.\n\n2\n00:00:01,750 --> 01:01:01,500\nTwo.\n"
+    )

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import audio, coach, compare, device, synthesis
+from pipelines import audio, coach, compare, device, synthesis, text
 from pipelines.device import MODES, Choice, Refusal, Table
 from pipelines.registry import Engines
 from pipelines.types import (
@@ -47,7 +47,7 @@ LOG = logging.getLogger("myna")
 TEXT_LIMIT = 10_000  # characters said at once
 TAKES_KEPT = 200  # remembered for the page; their files stay until they are deleted
 SOUND_KEPT = 600.0  # seconds that a finished job's sound can still be fetched
-FILES = ("take.wav", "recipe.json", "spectrogram.png")  # of a take, as they may be fetched
+FILES = ("take.wav", "recipe.json", "take.srt", "spectrogram.png")  # of a take, as they may be fetched
 
 
 @dataclass(frozen=True)
@@ -486,6 +486,7 @@ class Desk:
         waveform, recipe = take.waveform, json.dumps(dict(take.recipe), ensure_ascii=False, indent=2)
         audio.write(folder / "take.wav", waveform, f"Myna; sha256 of the samples {take.sha256}")
         (folder / "recipe.json").write_text(recipe, encoding="utf-8")
+        (folder / "take.srt").write_text(text.subtitles(take.spans), encoding="utf-8")
         image = picture.spectrogram(waveform.samples.numpy(), waveform.sample_rate)
         (folder / "spectrogram.png").write_bytes(image)
 

@@ -149,6 +149,7 @@ def take(card: Card, page: str) -> str:
         f"<details><summary>{say('take.stages')}</summary>{_stages(card, say)}</details>"
         '<footer class="actions">'
         f'<a class="button" href="{here}/take.wav" download="{name}.wav">{say("take.wav")}</a>'
+        f'<a class="button" href="{here}/take.srt" download="{name}.srt">{say("take.subtitles")}</a>'
         f'<a class="button" href="{here}/recipe.json" download="{name}.json">{say("take.recipe")}</a>'
         f"{_remake(card, say)}"
         f'<button type="button" data-act="delete" class="quiet">{say("take.delete")}</button></footer>'

@@ -141,6 +141,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "take.note": ("Note", "备注"),
     "take.notes": ("Notes", "说明"),
     "take.wav": ("Download wav", "下载 wav"),
+    "take.subtitles": ("Download subtitles", "下载字幕"),
     "take.recipe": ("Download recipe", "下载配方"),
     "take.again": ("Make again exactly", "完全重做"),
     "take.same": (
