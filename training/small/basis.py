@@ -22,12 +22,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pipelines.audio import join
 from pipelines.device import Placement
 from pipelines.engines import small
 from pipelines.engines.small import style
-from pipelines.engines.small.text import read
-from pipelines.layers.speaker import SpeakerEncoder
-from pipelines.types import InputError, Waveform
+from pipelines.types import InputError, Run, Sampling, Voice, Waveform
 
 ROWS, SIZE, KNOTS = 510, 256, 12
 MIXTURES = 160
@@ -87,29 +86,24 @@ def mixtures(styles: Tensor, number: int, seed: int = 0) -> Iterator[Tensor]:
 
 
 class Studio:
-    """Renders styles at their own pitch and measures what comes out."""
+    """Renders styles at their own pitch with the engine, and measures what comes out."""
 
-    def __init__(self, models: Path, encoder: SpeakerEncoder) -> None:
-        engine = small.load(models / "small", Placement())
-        self.speaker, self.renderer, self.encoder = engine.speaker, engine.renderer, encoder
-        self.ids = [read(sentence).ids[None] for sentence in SENTENCES]
+    def __init__(self, models: Path) -> None:
+        self.engine = small.load(models / "small", Placement())
+        self.encoder = style.load_encoder()
+        self.phrases = [self.engine.read(sentence, "en") for sentence in SENTENCES]
 
-    @torch.inference_mode()
-    def say(self, which: int, kept: Tensor, points: Tensor) -> Tensor:
-        """One sentence by the style (K, 256): (T,) at 24 kHz."""
-        ids = self.ids[which % len(self.ids)]
-        whole = style.at({"style": kept, "knots": points}, ids.shape[1] - 2)[None]
-        timbre, prosody = whole[:, : style.TIMBRE], whole[:, style.TIMBRE :]
-        features = self.speaker.features(self.speaker.phones(ids), prosody)
-        frames = self.speaker.durations(features)[0].round().long().clamp(min=1)
-        pitch, energy = self.speaker.curves(features, frames, prosody)
-        front = self.renderer.front(ids, frames, pitch, energy, timbre)
-        return self.renderer.samples(front, self.renderer.source(pitch), timbre)[0]
+    def say(self, which: int, voice: Voice) -> list[Waveform]:
+        """One sentence, in pieces."""
+        phrase = self.phrases[which % len(self.phrases)]
+        units = self.engine.say(phrase, voice, Sampling(), Run())[0]
+        return list(self.engine.render(units, phrase, voice, Run()))
 
     def traits(self, sentences: range, kept: Tensor, points: Tensor) -> style.Traits:
-        """What the style sounds like over some sentences, joined."""
-        samples = torch.cat([self.say(which, kept, points) for which in sentences])
-        return style.traits(Waveform(samples, 24000), self.encoder)
+        """What the style (K, 256) sounds like over some sentences, joined."""
+        voice = Voice("small", {"style": kept, "knots": points})
+        pieces = [piece for which in sentences for piece in self.say(which, voice)]
+        return style.traits(join(pieces), self.encoder)
 
 
 def regression(heard: list[style.Traits], styles: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path)
     parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     points = knots()
     packs = read_packs(args.archive)
@@ -136,7 +131,7 @@ def main() -> None:
         f"timbre {error[: style.TIMBRE].mean():.4f}, prosody {error[style.TIMBRE :].mean():.4f}"
     )
 
-    studio = Studio(args.models, style.load_encoder())
+    studio = Studio(args.models)
     voices = list(styles.float())
     heard = [studio.traits(range(3), kept, points) for kept in voices]
     lessons = [(traits, kept) for traits, kept in zip(heard, voices, strict=True)]
@@ -158,8 +153,8 @@ def main() -> None:
         "centre_style": middles.mean(0),
         "inverse": inverse.to(torch.float16),
     }
-    save_file(tensors, OUT, {"source": "kokoro-js 1.2.1, Apache-2.0"})
-    print(f"{OUT.name}: {OUT.stat().st_size / 1e3:.0f} kB from {len(lessons)} lessons")
+    save_file(tensors, args.out, {"source": "kokoro-js 1.2.1, Apache-2.0"})
+    print(f"{args.out.name}: {args.out.stat().st_size / 1e3:.0f} kB from {len(lessons)} lessons")
 
 
 if __name__ == "__main__":

@@ -225,14 +225,14 @@ def listen(
 class Descent:
     """How `refine` goes about it."""
 
-    steps: int = 32
-    crop: int = 132  # curve frames rendered a step, 1.65 s: one window of the speaker encoder
-    blend_rate: float = 0.015  # of Adam, on the weights of the basis
-    free_rate: float = 0.03  # and on each number of the style, in the voices' deviation
-    spectrum: float = 0.06  # weight of a decibel between the spectra
+    steps: int = 30
+    crop: int = 100  # curve frames rendered a step, 1.25 s
+    blend_rate: float = 0.006  # of Adam, on the weights of the basis
+    free_rate: float = 0.06  # and on each number of the style, in the voices' deviation
+    spectrum: float = 0.1  # weight of a decibel between the spectra
     penalty: float = 0.02  # on the square of what is not a blend
     kept: float = 0.8  # of the running averages, a step
-    plateau: int = 12  # steps without a better average after which it ends
+    plateau: int = 8  # steps without a better average after which it ends
     seed: int = 0
 
 
@@ -261,21 +261,18 @@ def refine(
     """
     target = traits(reference, encoder)
     search = _Search(voice, target, speaker, renderer, basis, encoder, how)
-    done = 0
     try:
-        for done in range(how.steps):
-            run.progress("refine", done, how.steps)
+        for number in range(how.steps):
+            run.progress("refine", number, how.steps)
             run.check()
-            search.step(done, run)
-            if done + 1 - search.best_step > how.plateau:
+            search.step(number, run)
+            if number + 1 - search.best_step > how.plateau:
                 break
-        else:
-            done = how.steps
     except Cancelled:
         pass
     run.progress("refine", how.steps, how.steps)
     tensors = dict(voice.tensors) | {"style": voice.tensors["style"] + search.best}
-    facts = dict(voice.facts) | {"refined": f"{search.best_step} of {done} steps"}
+    facts = dict(voice.facts) | {"refined": f"{search.best_step} of {len(search.losses)} steps"}
     return Voice(voice.engine, tensors, voice.transcript, facts)
 
 
