@@ -11,7 +11,7 @@ judged on the others, which the engine never heard. Judges (see requirements-dev
 
 Controls: the speaker's own other clips, other speakers' clips, a fixed voice of the basis, and the basis
 voice nearest to the clip. Sentences are joined to stretches about as long as the clips before an encoder
-hears them, since longer sound is judged more alike.
+hears them, since longer sound is judged more alike; and all sound is brought to one loudness.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from pipelines.layers.speaker import SAMPLE_RATE
 from pipelines.types import Engine, Run, Sampling, Voice, Waveform
 
 FIXED = 3  # the basis voice that stands for "some voice, whoever is cloned"
+LUFS = -23.0  # of all that the encoders hear
 STRETCH = 3  # sentences joined before an encoder hears them, about 9 s
 SENTENCES = (
     "The museum opens early in the morning, but we should be there a little before that.",
@@ -75,7 +76,7 @@ class Independent:
 
     def __call__(self, waveform: Waveform) -> Tensor:
         """(256,) of length one."""
-        samples = audio.resample(waveform, SAMPLE_RATE).samples.numpy()
+        samples = audio.resample(audio.level(waveform, LUFS), SAMPLE_RATE).samples.numpy()
         mel = librosa.feature.melspectrogram(
             y=samples, sr=SAMPLE_RATE, n_fft=512, win_length=400, hop_length=160, n_mels=40,
             window="hamming", center=False,
@@ -87,14 +88,12 @@ class Independent:
 
 
 class Resemblyzer:
-    """The GE2E encoder as Resemblyzer applies it, but for its voice activity detection."""
+    """The GE2E encoder over whole clips, as Resemblyzer applies it but for its voice activity detection."""
 
     @torch.inference_mode()
     def __call__(self, waveform: Waveform) -> Tensor:
         """(256,) of length one."""
-        samples = audio.resample(waveform, SAMPLE_RATE).samples
-        level = 10 ** (-30 / 20) / samples.square().mean().sqrt()
-        return compare.encoder().embed(samples * level.clamp(min=1))
+        return compare.encoder().embed(audio.resample(audio.level(waveform, LUFS), SAMPLE_RATE).samples)
 
 
 class Recogniser:
@@ -153,7 +152,6 @@ def stock(basis: style.Basis, number: int) -> Voice:
 def voices(engine: Engine, speaker: Speaker, refined: bool) -> Iterator[tuple[str, Voice, float]]:
     """What each row of the table says its sentences with, and the seconds it took to make."""
     basis = style.Basis.load()
-    yield "fixed stock voice", stock(basis, FIXED), 0.0
     started = time.perf_counter()
     quick = engine.listen(speaker.cloned, None, Run())
     seconds = time.perf_counter() - started
@@ -227,10 +225,12 @@ def measured(
         for name, judge in judges.items()
     }
     yield from controls(everyone, judges, heard)
+    fixed = stock(style.Basis.load(), FIXED)
+    fixed_said = [say(engine, text, fixed) for text in sentences]
     for speaker in everyone:
-        for method, voice, seconds in voices(engine, speaker, refined):
+        for method, voice, seconds in [("fixed stock voice", fixed, 0.0), *voices(engine, speaker, refined)]:
             row = Row(speaker.name, method, seconds)
-            said = [say(engine, text, voice) for text in sentences]
+            said = fixed_said if voice is fixed else [say(engine, text, voice) for text in sentences]
             joined = [audio.join(said[start : start + STRETCH]) for start in range(0, len(said), STRETCH)]
             judged(row, joined, judges, heard)
             texts = [
