@@ -41,7 +41,7 @@ class Turn:
 
         def after_you(stage: str, done: int, total: int) -> None:
             run.progress(stage, done, total)
-            if self._others_wait():
+            if self._others_wait() and not run.cancelled():
                 self._leave(ticket)
                 self._line_up(ticket, run)
 

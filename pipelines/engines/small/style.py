@@ -262,6 +262,7 @@ def refine(
     target = traits(reference, encoder)
     search = _Search(voice, target, speaker, renderer, basis, encoder, how)
     try:
+        search.prepare(run)
         for number in range(how.steps):
             run.progress("refine", number, how.steps)
             run.check()
@@ -271,6 +272,8 @@ def refine(
     except Cancelled:
         pass
     run.progress("refine", how.steps, how.steps)
+    if search.best_step == 0:
+        return voice
     tensors = dict(voice.tensors) | {"style": voice.tensors["style"] + search.best}
     facts = dict(voice.facts) | {"refined": f"{search.best_step} of {len(search.losses)} steps"}
     return Voice(voice.engine, tensors, voice.transcript, facts)
@@ -314,15 +317,20 @@ class _Search:
             betas=(0.8, 0.99),
         )
         self.random = torch.Generator().manual_seed(how.seed)
-        self.lines = [self._line(sentence) for sentence in SENTENCES]
+        self.lines: list[_Line] = []
         self.mean = self.best = torch.zeros_like(self.deviation)
         self.mean_loss, self.best_loss, self.best_step = 0.0, float("inf"), 0
         self.losses: list[float] = []
 
+    def prepare(self, run: Run) -> None:
+        """Read the sentences, and say them as far as the style is not asked. Raises `Cancelled`."""
+        self.lines = [self._line(sentence, run) for sentence in SENTENCES]
+
     @torch.no_grad()
-    def _line(self, sentence: str) -> _Line:
+    def _line(self, sentence: str, run: Run) -> _Line:
+        run.check()
         ids = text.read(sentence).ids[None]
-        phones = self.speaker.phones(ids)
+        phones = self.speaker.phones(ids, run.check)
         prosody = at(self.voice.tensors, ids.shape[1] - 2)[None, TIMBRE:]
         features = self.speaker.features(phones, prosody)
         frames = self.speaker.durations(features)[0].round().long().clamp(min=1)
