@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import signal
 
+from pipelines import device
 from pipelines.types import Waveform
 
 # First three formants in Hz of five vowels (means of adult speakers, rounded).
@@ -64,6 +65,12 @@ def _score(random: np.random.Generator, length: int, rate: int) -> tuple[np.ndar
         pause = random.uniform(0.25, 0.4) if syllable % 7 == 0 else random.uniform(0.0, 0.08)
         at += round(pause * rate)
     return voiced, hiss, formants, glide
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    """As many threads as the fronts use: more make every test beside a browser many times slower."""
+    device.settle_threads()
 
 
 @pytest.fixture

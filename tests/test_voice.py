@@ -230,6 +230,7 @@ def test_refining_lowers_its_loss(engine: Small, quick: Voice, reference: Wavefo
     def loss(voice: Voice) -> float:
         parts = (engine._speaker, engine._renderer, engine._basis, engine._encoder)
         search = style._Search(voice, style.traits(reference, engine._encoder), *parts, SHORT)
+        search.prepare(Run())
         return sum(float(search.loss(line, Run()).detach()) for line in search.lines)
 
     better = refined(engine, quick, reference, Run())
