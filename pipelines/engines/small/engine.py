@@ -18,7 +18,7 @@ from pipelines.device import Placement
 from pipelines.engines.small import convert, style
 from pipelines.engines.small import text as english
 from pipelines.engines.small.config import TINY, Config
-from pipelines.engines.small.model import VOICED, Moments, Renderer, See, Speaker
+from pipelines.engines.small.model import Moments, Renderer, See, Speaker
 from pipelines.layers.speaker import SpeakerEncoder
 from pipelines.types import InputError, Phrase, Run, Sampling, Units, Unsound, Voice, Waveform
 
@@ -29,8 +29,6 @@ PIECE = 2.0  # seconds of the others, about: shorter ones repeat more of what th
 
 LEAD = 6  # frames (0.15 s) that the silence before a sentence, and its last mark, may last: the model's
 # own, 0.3 s and up to 0.5 s, make the second sentence of two seem to have been forgotten
-SUNG = 50.0  # Hz: a lower pitch belongs to an onset and tells nothing of how high the voice is
-SPREAD = (0.6, 1.6)  # how far the range of the pitch may be narrowed or widened
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +116,10 @@ class Small:
                 "that a sentence may: cut it in two, or allow longer ones."
             )
         pitch, energy = self._speaker.curves(features, frames, prosody, run.check)
-        curves = {"pitch": _moved(pitch[0].cpu(), voice.tensors.get("pitch")), "energy": energy[0].cpu()}
+        curves = {"pitch": pitch[0].cpu(), "energy": energy[0].cpu()}
         for name, curve in curves.items():
             _require_finite(curve, name)
+        curves["pitch"] = style.to_pitch(curves["pitch"], curves["energy"], voice.tensors.get("pitch"))
         rate = self._config.frame_rate
         return [Units(frames[None].cpu(), rate, curves, seed=sampling.seed, seconds=seconds)]
 
@@ -191,17 +190,6 @@ class Small:
 def _require_finite(numbers: Tensor, what: str) -> None:
     if not bool(torch.isfinite(numbers).all()):
         raise Unsound(f"The {what} of this sentence are not numbers.")
-
-
-def _moved(pitch: Tensor, target: Tensor | None) -> Tensor:
-    """The curve (N,) in Hz with the mean and the range of its log2 brought to `target` (2,)."""
-    octaves = pitch[pitch > SUNG].log2()
-    if target is None or len(octaves) < 10 or not bool(torch.isfinite(target).all()):
-        return pitch
-    mean, deviation = octaves.mean(), octaves.std().clamp(min=1e-3)
-    stretch = (target[1] / deviation).clamp(*SPREAD)
-    moved = ((pitch.clamp(min=VOICED).log2() - mean) * stretch + target[0]).exp2()
-    return torch.where(pitch > VOICED, moved.clamp(min=VOICED + 1), pitch)
 
 
 # --------------------------------------------------------------------------------------- loading
