@@ -94,6 +94,7 @@ class Engines:
         self.table = table
         self._engines = engines
         self._turns: dict[str, Turn] = {}
+        # Another device's turn may load while this one looks: walked over as a copy.
         self._kept: OrderedDict[tuple[str, str], tuple[Placement, Engine]] = OrderedDict()
         self._voices: OrderedDict[str, Voice] = OrderedDict()
         self._unsound: set[tuple[str, str, str, str]] = set()
@@ -164,7 +165,7 @@ class Engines:
 
     def release_others(self, name: str, place: str) -> bool:
         """Forget every other engine on a device; whether there was one."""
-        others = [key for key in self._kept if key[1] == place and key[0] != name]
+        others = [key for key in list(self._kept) if key[1] == place and key[0] != name]
         for other, _ in others:
             self.release(other, place)
         return bool(others)
@@ -177,7 +178,7 @@ class Engines:
         memory = device.memory(place)
         if memory is None:
             return
-        here = [name for name, where in self._kept if where == place]
+        here = [name for name, where in list(self._kept) if where == place]
         weight = needed + sum(map(self._weight, here))
         for name in here:
             if weight <= memory.total * SHARE:
