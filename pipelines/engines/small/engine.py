@@ -27,8 +27,6 @@ FIRST = 2.5  # seconds of the first piece of a longer one
 WORKERS = 2  # pieces at once on a CPU: they wait for each other less than two threads of one operation do
 PIECE = 2.0  # seconds of the others, about: shorter ones repeat more of what they overlap by
 
-LEAD = 6  # frames (0.15 s) that the silence before a sentence, and its last mark, may last: the model's
-# own, 0.3 s and up to 0.5 s, make the second sentence of two seem to have been forgotten
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +105,6 @@ class Small:
         durations = self._speaker.durations(features)[0] / sampling.speed
         _require_finite(durations, "durations")
         frames = durations.round().clamp(min=1).long()
-        frames[0].clamp_(max=LEAD)
-        frames[-2:].clamp_(max=LEAD)
         seconds = int(frames.sum()) / self._config.frame_rate
         if seconds > sampling.max_seconds:
             raise InputError(
