@@ -28,7 +28,6 @@ WORKERS = 2  # pieces at once on a CPU: they wait for each other less than two t
 PIECE = 2.0  # seconds of the others, about: shorter ones repeat more of what they overlap by
 
 
-
 @dataclass(frozen=True, eq=False)
 class _Sentence:
     """What all pieces of one sentence share: features at the curves' rate, their source, the timbre."""
