@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines import checkpoint
@@ -199,7 +198,7 @@ def load(folder: Path, placement: Placement) -> Small:
         for name, value in described.items()
         if name in known
     }
-    tensors = load_file(folder / convert.MODEL)
+    tensors = checkpoint.read(folder / convert.MODEL)
     return _assembled(placement, Config(**sizes), tensors)
 
 
