@@ -257,15 +257,6 @@ SIGNS = {
     "👌": "OK hand", "💪": "flexed biceps", "🇺🇳": "flag of the United Nations", "♪": "music note",
     "♫": "music notes",
 }  # fmt: skip
-BETWEEN = {
-    "=": "equals",
-    "*": "times",
-    "/": "over",
-    "x": "by",
-    "-": "minus",
-    "+": "plus",
-    "^": "to the power of",
-}
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₋₊", "0123456789-+")
 QUOTES = str.maketrans({
