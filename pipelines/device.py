@@ -250,10 +250,19 @@ def _choose_precision(wish: Wish, device: str, verdicts: Mapping[str, Verdict]) 
             raise Refusal(
                 f"{mode} cannot be used on {device}: {verdicts[mode].reason}", Wish(device, "float32")
             )
-        stages = {"say": mode} if mode == "int8" else {"listen": mode, "say": mode, "render": mode}
-        placement = Placement(device, **stages)
+        placement = Placement(device, **dict.fromkeys(_lowered(mode, wish), mode))
         reason = f"{mode} on {device}, as asked: {verdicts[mode].reason}"
-    return Choice(placement, wish, Wish(device, mode), reason)
+    return Choice(placement, wish, Wish(device, mode, wish.stages), reason)
+
+
+def _lowered(mode: str, wish: Wish) -> tuple[str, ...]:
+    """The stages that a precision asked for by name is for. Raises `Refusal` for one it cannot lower."""
+    able = ("say",) if mode == "int8" else ("listen", "say", "render")
+    for stage in wish.stages:
+        if stage not in able:
+            words = f"{mode} is not for {stage!r}; it is for {', '.join(able)}."
+            raise Refusal(words, replace(wish, stages=()))
+    return wish.stages or able
 
 
 def _best_mode(device: str, verdicts: Mapping[str, Verdict]) -> str:

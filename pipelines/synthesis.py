@@ -91,6 +91,9 @@ def check(engines: Engines, request: Request) -> None:
         raise InputError(f"A speed of {sampling.speed:g} is outside {SPEEDS[0]:g} to {SPEEDS[1]:g}.")
     if not 0 <= sampling.seed < 2**63:
         raise InputError(f"{sampling.seed} is no seed; a seed is a whole number from 0 up to 2^63 - 1.")
+    if sampling.prosody and sampling.prosody not in spec.prosodies:
+        ways = f"it speaks {' or '.join(spec.prosodies)}" if spec.prosodies else "it has only its own way"
+        raise InputError(f"{spec.title} cannot speak {sampling.prosody!r}: {ways}.")
     if request.refine and not spec.refines:
         raise InputError(f"{spec.title} cannot refine a voice.")
     if request.voice is not None and request.voice.engine != request.engine:
@@ -116,11 +119,12 @@ class _Job:
     stages: list[StageReport] = field(default_factory=list)
     sound: list[Waveform] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    said: list[Units] = field(default_factory=list)
     unread: InputError | None = None
 
     def __post_init__(self) -> None:
         self.placement = self.choice.placement
-        if self.request.wish.precision == "auto":
+        if self.request.wish.precision == "auto" and self.request.heal:
             self.placement = self.engines.trusted(self.request.engine, self.placement)
             if self.placement != self.choice.placement:
                 self._note("A lower precision gave no sound here before, so full precision is used.")
@@ -197,13 +201,26 @@ class _Job:
         for note in phrase.notes:
             self._note(note)
         self.run.progress("say", number, total)
-        units = self._guarded("say", number, lambda e: _said(e.say(phrase, voice, sampling, quiet), phrase))
-        yield self.stages[-1]
+        if self.request.units is None:
+            units = self._guarded(
+                "say", number, lambda e: _best(e.say(phrase, voice, sampling, quiet), phrase)
+            )
+            yield self.stages[-1]
+        else:
+            units = self._given()
         self.run.progress("render", number, total)
         start = self._seconds()
         yield from self._rendered(lambda e: e.render(units, phrase, voice, quiet), number, total)
         yield self.stages[-1]
         self.spans.append(Span(text, start, self._seconds()))
+        self.said.append(units)
+
+    def _given(self) -> Units:
+        """The request's own units of the sentence that comes next."""
+        given, place = self.request.units, len(self.said)
+        if place == len(given):
+            raise InputError(f"The text has more sentences than the {len(given)} whose units were given.")
+        return given[place]
 
     def _rendered(
         self, render: Callable[[Engine], Iterator[Waveform]], number: int, total: int
@@ -266,7 +283,7 @@ class _Job:
                 "or say a shorter text."
             ) from error
         lowered = _mode(self.placement, stage)
-        if lowered == "float32":
+        if lowered == "float32" or not self.request.heal:
             raise error
         self.engines.distrust(self.request.engine, self.placement, stage)
         self.placement = self.placement.raised(stage)
@@ -324,6 +341,7 @@ class _Job:
         return Take(
             waveform=whole,
             spans=tuple(self.spans),
+            said=tuple(self.said),
             voice=voice,
             stages=tuple(self.stages),
             notes=tuple(self.notes),
@@ -408,7 +426,7 @@ def _sound_voice(voice: Voice) -> None:
             raise Unsound(f"Listening gave numbers that are not finite ({name}).")
 
 
-def _said(candidates: list[Units], phrase: Phrase) -> Units:
+def _best(candidates: list[Units], phrase: Phrase) -> Units:
     """The best candidate, looked at."""
     units = candidates[0]
     for name, curve in (units.curves or {}).items():

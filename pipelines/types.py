@@ -95,7 +95,7 @@ class Phrase:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What the speaking model said: `ids` (K, N) int64, K codebooks, at `rate` frames a second.
+    """What the speaking model said: `ids` (K, N) int64, K codebooks, a column a frame of 1 / `rate` s.
 
     `curves` are named float32 tracks (pitch in Hz, energy …). `score` is a reranker's, higher is better.
     """
@@ -120,14 +120,19 @@ class Sampling:
     max_seconds: float = 60.0  # of one sentence
     speed: float = 1.0  # 2.0 is twice as fast
     candidates: int = 1
+    prosody: str = ""  # one of the engine's `Spec.prosodies`; empty: the first
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the person asked of the hardware. `auto` lets the probe's verdicts decide."""
+    """What the person asked of the hardware. `auto` lets the probe's verdicts decide.
+
+    `stages` are those that a precision asked for by name lowers; empty: all that it can.
+    """
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     precision: str = "auto"  # auto, float32, bfloat16, float16, int8
+    stages: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,8 @@ class Request:
 
     `voice`, when given, spares `listen`. `refine` asks for the voice brought nearer to the
     reference: kept from an earlier time, or made now. Nothing is said without `consent`.
+    `units`, one for every sentence that can be said, are rendered instead of saying anew. Without
+    `heal`, a lowered stage that gives no sound is an error instead of being done again in float32.
     """
 
     engine: str
@@ -156,6 +163,8 @@ class Request:
     consent: Consent | None = None
     voice: Voice | None = None
     refine: bool = False
+    units: tuple[Units, ...] | None = None
+    heal: bool = True
 
 
 @dataclass(frozen=True)
@@ -209,11 +218,13 @@ class Take:
     """A finished request: the whole sound, how it was made, and all that is needed to make it again.
 
     `recipe` is plain JSON. `notes` are sentences for the person (a healed stage, a fall-back).
-    `stopped` is true when the person pressed Stop: the sound is what was made till then.
+    `stopped` is true when the person pressed Stop: the sound is what was made till then. `said` are the
+    units of `spans`.
     """
 
     waveform: Waveform
     spans: tuple[Span, ...]
+    said: tuple[Units, ...]
     voice: Voice
     stages: tuple[StageReport, ...]
     notes: tuple[str, ...]
@@ -236,6 +247,13 @@ class Spec:
     refines: bool  # whether it has `refine`
     source: str  # where its weights come from, and their licence
     note: str = ""  # what a person should know before using it
+    prosodies: tuple[str, ...] = ()  # ways to say a sentence, the default first; none: there is one way
+    drawn: tuple[str, ...] = ()  # those of them that sample
+
+    def draws(self, prosody: str = "") -> bool:
+        """Whether saying in this prosody (empty: the default) is drawn by chance."""
+        chosen = prosody or next(iter(self.prosodies), "")
+        return self.samples and (chosen in self.drawn or not self.prosodies)
 
 
 class Engine(Protocol):
@@ -261,3 +279,19 @@ class Refiner(Protocol):
 
     def refine(self, voice: Voice, reference: Waveform, run: Run) -> Voice:
         """A voice nearer to the reference. On Stop it gives the best so far instead of raising."""
+
+
+class Forced(Protocol):
+    """An engine whose speaking model is autoregressive, and tells what it would have said at each step."""
+
+    def logits(
+        self, units: Units, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run
+    ) -> list[Tensor]:
+        """Teacher-forced: for each row k of `units.ids`, raw logits (N, V_k) float32 of its N frames."""
+
+
+class Nudger(Protocol):
+    """An engine that can move a voice a little, where nothing is drawn by chance that could be drawn anew."""
+
+    def nudge(self, voice: Voice, seed: int) -> Voice:
+        """The voice moved by about a hundredth of what voices differ by."""

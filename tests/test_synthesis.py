@@ -259,3 +259,31 @@ def test_a_sentence_that_cannot_be_read_is_told_and_the_rest_is_said(engines):
     assert any("Привет" in note for note in take.notes)
     with pytest.raises(InputError, match="letters"):
         take_of(engines, request(text="Привет, дорогой мой мир."))
+
+
+def test_units_said_before_are_rendered_as_they_are(engines):
+    first = take_of(engines, request(sampling=replace(request().sampling, seed=3)))
+    again = take_of(engines, request(units=first.said))
+    assert again.sha256 == first.sha256  # though another seed was asked for
+    assert "say" not in [report.stage for report in again.stages]
+    with pytest.raises(InputError, match="more sentences than the 1"):
+        take_of(engines, request(units=first.said[:1]))
+
+
+def test_a_stage_is_lowered_alone(engines):
+    take = take_of(engines, request(wish=Wish("cpu", "bfloat16", ("render",))))
+    assert {s.stage: s.dtype for s in take.stages} == {
+        "listen": "float32", "read": "float32", "say": "float32", "render": "bfloat16",
+    }  # fmt: skip
+    with pytest.raises(InputError, match="int8 is not for 'render'"):
+        take_of(engines, request(wish=Wish("cpu", "int8", ("render",))))
+
+
+@pytest.mark.parametrize("fault", ["nan", "crash", "unsound"])
+def test_without_healing_a_stage_that_gives_no_sound_is_an_error(engines, fault):
+    plant(engines, faults={"say": fault})
+    with pytest.raises((Unsound, RuntimeError)):
+        take_of(engines, request(wish=Wish("cpu", "bfloat16"), heal=False))
+    plant(engines)
+    engines.release("toy", "cpu")
+    assert take_of(engines, request()).recipe["placement"]["say"] == "bfloat16"  # and nothing is distrusted
