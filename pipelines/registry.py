@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from pipelines import device
+from pipelines import checkpoint, device
 from pipelines.device import Placement, Table
 from pipelines.types import Engine, InputError, Run, Spec, Voice
 
@@ -97,6 +97,7 @@ class Engines:
         # Another device's turn may load while this one looks: walked over as a copy.
         self._kept: OrderedDict[tuple[str, str], tuple[Placement, Engine]] = OrderedDict()
         self._voices: OrderedDict[str, Voice] = OrderedDict()
+        self._digests: dict[Path, str] = {}  # of the engines' assets, which do not change under us
         self._unsound: set[tuple[str, str, str, str]] = set()
         self._guard = threading.Lock()
         self._preparing = threading.Lock()
@@ -116,8 +117,14 @@ class Engines:
         return self._module(name).missing(self.models / name)
 
     def fingerprint(self, name: str) -> str:
-        """Which weights these are: the sha256 of the engine's config.json, which names its sources' own."""
-        return hashlib.sha256((self.models / name / "config.json").read_bytes()).hexdigest()
+        """Which weights these are: a sha256 over those of config.json, which names its sources' own, and of
+        the files that the engine's module lists as `ASSETS` since they come with Myna."""
+        described = hashlib.sha256((self.models / name / "config.json").read_bytes())
+        for asset in getattr(self._module(name), "ASSETS", ()):
+            if asset not in self._digests:
+                self._digests[asset] = checkpoint.sha256(asset)
+            described.update(bytes.fromhex(self._digests[asset]))
+        return described.hexdigest()
 
     def _module(self, name: str) -> ModuleType:
         if name not in self._engines:

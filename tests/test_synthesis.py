@@ -287,3 +287,14 @@ def test_without_healing_a_stage_that_gives_no_sound_is_an_error(engines, fault)
     plant(engines)
     engines.release("toy", "cpu")
     assert take_of(engines, request()).recipe["placement"]["say"] == "bfloat16"  # and nothing is distrusted
+
+
+def test_other_weights_beside_the_code_are_other_weights(engines, tmp_path, monkeypatch):
+    before = take_of(engines, request()).recipe["weights"]
+    asset = tmp_path / "extra.safetensors"
+    monkeypatch.setattr("tests.toy.ASSETS", (asset,), raising=False)
+    asset.write_bytes(b"one")
+    one = Engines(engines.models, engines.data, TABLE, {"toy": "tests.toy"}).fingerprint("toy")
+    asset.write_bytes(b"two")
+    two = Engines(engines.models, engines.data, TABLE, {"toy": "tests.toy"}).fingerprint("toy")
+    assert len({before, one, two}) == 3
