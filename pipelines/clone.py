@@ -50,6 +50,10 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--precision", default="auto", help=f"auto, {', '.join(device.MODES)}")
     flags.add_argument("--seed", type=int, help="the same seed gives the same sound; without it, a new one")
     flags.add_argument("--speed", type=float, default=1.0, help="2 is twice as fast")
+    flags.add_argument("--prosody", default="", help="the way to say it, where an engine has several")
+    flags.add_argument("--temperature", type=float, default=1.0, help="of what is drawn; 0 is greedy")
+    flags.add_argument("--top-k", type=int, default=0, help="draw from the k likeliest; 0 is from all")
+    flags.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest that sum to p")
     flags.add_argument("--refine", action="store_true", help="bring the voice nearer first (about a minute)")
     flags.add_argument("--json", action="store_true", help="print one JSON object about the take")
     flags.add_argument("--models", type=Path, default=Path("models"), help="folder of the engines' weights")
@@ -91,7 +95,14 @@ def _take(options: argparse.Namespace, run: Run) -> Take:
         reference=reference,
         language=options.language,
         transcript=options.transcript,
-        sampling=Sampling(seed=_seed(options.seed), speed=options.speed),
+        sampling=Sampling(
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            seed=_seed(options.seed),
+            speed=options.speed,
+            prosody=options.prosody,
+        ),
         wish=Wish(options.device, options.precision),
         consent=Consent(WORDING, datetime.now(UTC).isoformat(timespec="seconds")),
         refine=options.refine,

@@ -39,7 +39,16 @@ from pipelines.types import (
 )
 
 AT_ONCE = Run()  # nobody watches and nobody stops it
-SPEEDS = (0.5, 2.0)
+# What of `Sampling` an engine may be asked: lowest, highest, what it is called. A temperature of 0 is greedy.
+RANGES = {
+    "speed": (0.5, 2.0, "A speed"),
+    "temperature": (0.0, 2.0, "A temperature"),
+    "top_k": (0, 100_000, "A top-k"),
+    "top_p": (0.01, 1.0, "A top-p"),
+    "repetition_penalty": (0.5, 2.0, "A repetition penalty"),
+    "candidates": (1, 8, "A number of candidates"),
+    "max_seconds": (1.0, 600.0, "A longest sentence, in seconds,"),
+}
 SILENCE = 1e-3  # peak (-60 dBFS) below which a sentence has no sound in it
 CLIPPED = 0.02  # share of samples at full scale above which a sound is broken rather than loud
 SYMBOL_SECONDS = (0.01, 1.0)  # of sound per symbol of a phrase: no speech is faster or slower
@@ -87,8 +96,10 @@ def check(engines: Engines, request: Request) -> None:
         raise InputError(
             f"{spec.title} does not speak {request.language!r}; it speaks {', '.join(spec.languages)}."
         )
-    if not SPEEDS[0] <= sampling.speed <= SPEEDS[1]:
-        raise InputError(f"A speed of {sampling.speed:g} is outside {SPEEDS[0]:g} to {SPEEDS[1]:g}.")
+    for name, (low, high, title) in RANGES.items():
+        value = getattr(sampling, name)
+        if not low <= value <= high:
+            raise InputError(f"{title} of {value:g} is outside {low:g} to {high:g}.")
     if not 0 <= sampling.seed < 2**63:
         raise InputError(f"{sampling.seed} is no seed; a seed is a whole number from 0 up to 2^63 - 1.")
     if sampling.prosody and sampling.prosody not in spec.prosodies:

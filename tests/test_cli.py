@@ -36,7 +36,7 @@ def run(monkeypatch, tmp_path, capsys, reference):
         words = [
             w
             for name, value in flags.items()
-            for w in ([f"--{name}"] + ([] if value is True else [str(value)]))
+            for w in ([f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)]))
         ]
         folders = ["--models", str(tmp_path / "models"), "--data", str(tmp_path / "data")]
         try:
@@ -87,6 +87,9 @@ def test_the_same_seed_gives_the_same_sha256(run):
         ({"speed": "fast"}, "--speed"),
         ({"speed": "9"}, "speed"),
         ({"seed": "-1"}, "seed"),
+        ({"temperature": "3"}, "temperature of 3 is outside 0 to 2"),
+        ({"top_p": "0"}, "top-p of 0"),
+        ({"prosody": "sung"}, "cannot speak 'sung'"),
     ],
 )
 def test_what_can_be_mended_is_one_line_and_exit_2(run, tmp_path, changes, words):
