@@ -36,7 +36,7 @@ from faster_whisper import WhisperModel
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pipelines import audio, compare
+from pipelines import audio, measures
 from pipelines.device import Placement
 from pipelines.engines import small
 from pipelines.engines.small import style
@@ -93,7 +93,7 @@ class Resemblyzer:
     @torch.inference_mode()
     def __call__(self, waveform: Waveform) -> Tensor:
         """(256,) of length one."""
-        return compare.encoder().embed(audio.resample(audio.level(waveform, LUFS), SAMPLE_RATE).samples)
+        return measures.encoder().embed(audio.resample(audio.level(waveform, LUFS), SAMPLE_RATE).samples)
 
 
 class Recogniser:

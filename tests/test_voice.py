@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines import compare
+from pipelines import measures
 from pipelines.device import Placement
 from pipelines.engines import small
 from pipelines.engines.small import style
@@ -262,13 +262,13 @@ def test_stop_before_the_first_step_keeps_the_voice(engine: Small, quick: Voice,
 
 def test_a_sound_is_most_like_itself() -> None:
     a, b = make_speech(seed=5, pitch=100.0), make_speech(seed=6, pitch=230.0)
-    assert compare.speaker_similarity(a, a) == pytest.approx(1, abs=1e-4)
-    assert compare.speaker_similarity(a, b) < 0.9
-    assert compare.speaker_similarity(a, Waveform(torch.zeros(24000), 24000)) == 0
+    assert measures.speaker_similarity(a, a) == pytest.approx(1, abs=1e-4)
+    assert measures.speaker_similarity(a, b) < 0.9
+    assert measures.speaker_similarity(a, Waveform(torch.zeros(24000), 24000)) == 0
 
 
 def test_two_voices_in_one_clip_are_told_from_one() -> None:
     low, high = make_speech(5.0, seed=7, pitch=90.0), make_speech(5.0, seed=8, pitch=260.0)
     both = Waveform(torch.cat([low.samples, high.samples]), low.sample_rate)
-    assert 0 <= compare.speaker_changes(low) < compare.speaker_changes(both) <= 1
-    assert compare.speaker_changes(make_speech(1.5)) == 0
+    assert 0 <= measures.speaker_changes(low) < measures.speaker_changes(both) <= 1
+    assert measures.speaker_changes(make_speech(1.5)) == 0

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import audio, coach, compare, device, synthesis, text
+from pipelines import audio, coach, device, measures, synthesis, text
 from pipelines.device import MODES, Choice, Refusal, Table
 from pipelines.registry import Engines
 from pipelines.types import (
@@ -546,14 +546,14 @@ def _lasting(request: Request, take: Take) -> Request:
 
 def _speaker_changes(waveform: Waveform) -> float:
     """How surely two people speak in the first minute; the rest of a longer clip would take as long again."""
-    return compare.speaker_changes(audio.trim(waveform, 0, 60))
+    return measures.speaker_changes(audio.trim(waveform, 0, 60))
 
 
 def _similarity(reference: Waveform, take: Waveform) -> float | None:
     """Likeness of the two speakers; None for a take too short to tell."""
     if take.seconds < 1.0:
         return None
-    return compare.speaker_similarity(reference, take)
+    return measures.speaker_similarity(reference, take)
 
 
 def _lines(reports: tuple[StageReport, ...]) -> tuple[StageLine, ...]:
