@@ -12,7 +12,8 @@ import gradio as gr
 
 from pipelines.types import InputError
 from webui import markup, words
-from webui.handlers import Ask, Desk, Job, trouble
+from webui.handlers import Ask, Desk
+from webui.jobs import Job, trouble
 
 GLANCE = 0.1  # seconds between two looks at a job
 SEEDS = 2**31

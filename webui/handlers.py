@@ -8,16 +8,14 @@ own, and the page looks at the `Job` as often as it likes.
 
 from __future__ import annotations
 
-import errno
 import json
-import logging
 import secrets
 import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,22 +25,18 @@ from pipelines import audio, coach, device, measures, synthesis, text
 from pipelines.device import MODES, Choice, Refusal, Table
 from pipelines.registry import Engines
 from pipelines.types import (
-    Cancelled,
     Consent,
     InputError,
     Piece,
     Request,
-    Run,
     Sampling,
     StageReport,
     Take,
-    Unsound,
     Waveform,
     Wish,
 )
 from webui import picture, words
-
-LOG = logging.getLogger("myna")
+from webui.jobs import Card, Job, StageLine, trouble
 
 TEXT_LIMIT = 10_000  # characters said at once
 TAKES_KEPT = 200  # remembered for the page; their files stay until they are deleted
@@ -89,87 +83,6 @@ class Ask:
     repetition_penalty: float = 1.0
     device: str = "auto"
     precision: str = "auto"
-
-
-@dataclass(frozen=True)
-class StageLine:
-    """A stage over all sentences of a take."""
-
-    stage: str
-    seconds: float
-    device: str
-    dtype: str
-    note: str
-
-
-@dataclass(frozen=True)
-class Card:
-    """A take as the page shows it. `again` is the sha256 of the same recipe made once more."""
-
-    token: str
-    text: str
-    seconds: float
-    sample_rate: int
-    seed: int
-    similarity: float | None
-    loudness: float  # LUFS
-    rtf: float
-    stages: tuple[StageLine, ...]
-    notes: tuple[str, ...]
-    precision: Mapping[str, str]  # requested, used, reason
-    sha256: str
-    stopped: bool
-    refined: bool
-    outline: tuple[float, ...]
-    top_hz: float
-    again: str | None = None
-
-
-@dataclass
-class Job:
-    """One piece of work for one visitor, as it stands now. Written by its thread, read by the page."""
-
-    token: str
-    speaks: bool
-    stage: str = "start"
-    done: int = 0
-    total: int = 0
-    rate: int = 0  # Hz of `pcm`
-    pcm: list[bytes] = field(default_factory=list)  # int16 little-endian, in order
-    heard: float = 0.0  # seconds in `pcm`
-    silent: bool = False  # no more sound will come
-    finished: bool = False
-    card: Card | None = None
-    error: str | None = None
-    started: float = field(default_factory=time.monotonic)
-    ended: float = 0.0
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def stop(self) -> None:
-        """Ask the work to end; it looks for every ~0.3 s of work."""
-        self._stop.set()
-
-    @property
-    def stopping(self) -> bool:
-        return self._stop.is_set() and not self.finished
-
-    @property
-    def seconds(self) -> float:
-        """How long it has been going."""
-        return (self.ended or time.monotonic()) - self.started
-
-    def run(self) -> Run:
-        """What the stages are handed."""
-        return Run(self._stop.is_set, self._progress)
-
-    def hear(self, piece: Waveform) -> None:
-        """Take in a stretch of sound."""
-        self.rate = piece.sample_rate
-        self.pcm.append(audio.pcm16(piece).astype("<i2").tobytes())
-        self.heard += piece.seconds
-
-    def _progress(self, stage: str, done: int, total: int) -> None:
-        self.stage, self.done, self.total = stage, done, total
 
 
 class Register:
@@ -305,17 +218,17 @@ class Desk:
         if count > TEXT_LIMIT:
             raise InputError(words.say(page, "error.long_text", count=count, limit=TEXT_LIMIT))
         request = self._request(ask, page)
-        return self._start(session, page, True, lambda job: self._spoken(session, job, request))
+        return self.start(session, page, True, lambda job: self._spoken(session, job, request))
 
     def refine(self, session: str, ask: Ask, page: str) -> Job:
         """Start bringing the voice of `ask.clip` closer to the clip. On Stop the best so far is kept."""
         request = self._request(ask, page)
-        return self._start(session, page, False, lambda job: self._refined(job, request))
+        return self.start(session, page, False, lambda job: self._refined(job, request))
 
     def again(self, session: str, token: str, page: str) -> Job:
         """Start making a take once more, to compare the bytes."""
         made = self._made(session, token, page)
-        return self._start(session, page, False, lambda job: self._repeated(job, made))
+        return self.start(session, page, False, lambda job: self._repeated(job, made))
 
     def stop(self, session: str) -> None:
         """Stop what runs for this visitor; nothing happens where nothing runs."""
@@ -368,7 +281,7 @@ class Desk:
             refine=ask.closer and self._register.refined(digest, self.engine),
         )
 
-    def _start(self, session: str, page: str, speaks: bool, work: Callable[[Job], None]) -> Job:
+    def start(self, session: str, page: str, speaks: bool, work: Callable[[Job], None]) -> Job:
         job = Job(secrets.token_urlsafe(18), speaks)
         with self._guard:
             running = self._jobs.get(session)
@@ -519,24 +432,6 @@ class Desk:
     def missing(self) -> str | None:
         """In words, what the engine lacks; None where it is ready."""
         return self.engines.missing(self.engine)
-
-
-def trouble(error: Exception, page: str) -> str:
-    """One plain sentence about whatever happened; what is nobody's fault but ours goes to the log."""
-    if isinstance(error, InputError):
-        return str(error)
-    if isinstance(error, Cancelled):
-        return words.say(page, "error.stopped")
-    if isinstance(error, Unsound):
-        LOG.warning("No sound: %s", error)
-        return words.say(page, "error.unsound")
-    if device.out_of_memory(error):
-        return words.say(page, "error.memory")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return words.say(page, "error.disk")
-    code = secrets.token_hex(3)
-    LOG.error("Unexpected, told to the page as %s", code, exc_info=error)
-    return words.say(page, "error.ours", code=code)
 
 
 def _lasting(request: Request, take: Take) -> Request:

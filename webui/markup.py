@@ -10,7 +10,8 @@ from pipelines.coach import Finding
 from pipelines.device import Table, Verdict
 from pipelines.types import Spec
 from webui import words
-from webui.handlers import Card, Clip, Job
+from webui.handlers import Clip
+from webui.jobs import Card, Job
 
 SIGNS = {"good": "✓", "warn": "!", "bad": "✕", "safe": "✓", "possible": "!", "impossible": "✕"}
 BARS = (120, 48)  # of the waveform's outline: count, height
@@ -93,7 +94,7 @@ def progress(job: Job, page: str) -> str:
         return f'<p class="unseen">{escape(ready)}</p>'
     key = "stopping" if job.stopping else job.stage
     said = words.say(page, f"progress.{key}", done=job.done, total=job.total)
-    share = 100 * _share(job.stage, job.done, job.total)
+    share = 100 * job.share
     now = f' aria-valuenow="{share:.0f}"' if share else ""
     sound = f' data-sound="myna/sound/{job.token}"' if job.speaks else ""
     heard = words.say(page, "progress.heard", seconds=job.heard) if job.heard else ""
@@ -106,16 +107,6 @@ def progress(job: Job, page: str) -> str:
         f'<div class="bar" role="progressbar" aria-label="{escape(words.say(page, "progress.label"))}" '
         f'aria-valuemin="0" aria-valuemax="100"{now}><i style="width:{share:.0f}%"></i></div></div>'
     )
-
-
-WITHIN = {"read": 0.0, "say": 0.1, "render": 0.4}  # how much of a sentence is done as a stage of it begins
-
-
-def _share(stage: str, done: int, total: int) -> float:
-    """How much is done, 0 to 1; 0 where nobody can tell."""
-    if not total or stage == "waiting":
-        return 0.0
-    return (done - 1 + WITHIN[stage]) / total if stage in WITHIN else done / total
 
 
 # --- takes --------------------------------------------------------------------------------

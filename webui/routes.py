@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from webui.handlers import Desk, Job
+from webui.handlers import Desk
+from webui.jobs import Job
 
 GLANCE = 0.03  # seconds between two looks for new sound
 LOOPBACK = ("127.0.0.1", "localhost")  # the names of this machine for itself

@@ -12,7 +12,8 @@ from pipelines.device import MODES, Refusal
 from pipelines.types import Wish
 from webui import markup, words
 from webui.clone import AT_ONCE, QUIET, Screen, page_of, plain
-from webui.handlers import Desk, trouble
+from webui.handlers import Desk
+from webui.jobs import trouble
 
 NOTHING = {"device": "auto", "precision": "auto"}
 
