@@ -85,7 +85,15 @@ def sign_test(first: int, second: int) -> float:
 # --- the sounds --------------------------------------------------------------------------
 
 
-def matched(first: Waveform, second: Waveform) -> tuple[Waveform, Waveform]:
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Two sounds made ready to be heard in turn; each starts `moved` seconds later than it did."""
+
+    sounds: tuple[Waveform, Waveform]
+    moved: tuple[float, float]
+
+
+def matched(first: Waveform, second: Waveform) -> Match:
     """The two at one loudness (within 0.1 LU), with one lead-in and of one length.
 
     Sounds of one length, as takes of the same units are, and sounds that start within 10 ms of one
@@ -103,7 +111,7 @@ def matched(first: Waveform, second: Waveform) -> tuple[Waveform, Waveform]:
     padded = [torch.nn.functional.pad(samples, (0, length - len(samples))) for samples in led]
     target = min(LUFS, *(_loudest(Waveform(samples, rate)) for samples in padded))
     one, other = (_levelled(Waveform(samples, rate), target) for samples in padded)
-    return one, other
+    return Match((one, other), (LEAD - onsets[0] / rate, LEAD - onsets[1] / rate))
 
 
 def _onset(sound: Waveform) -> int:
@@ -270,7 +278,7 @@ class Sittings:
             raise ValueError(f"there is no test {kind!r}; there are {', '.join(KINDS)}")
         if not TRIALS[0] <= trials <= TRIALS[1]:
             raise InputError(f"{trials} trials cannot be done; choose {TRIALS[0]} to {TRIALS[1]}.")
-        one, other = matched(*sounds)
+        one, other = matched(*sounds).sounds
         sitting = _Sitting(
             token=secrets.token_urlsafe(18),
             kind=kind,

@@ -105,7 +105,7 @@ def test_twenty_pairs_are_matched_as_they_are_sent(speech):
         one = speech(1.5 + number / 10, seed=number)
         two = speech(1.2 + number / 7, seed=100 + number, pitch=200.0)
         two = Waveform(two.samples * 10 ** (-number / 20), two.sample_rate)
-        sent = [blind.issue(sound, chance) for sound in blind.matched(one, two)]
+        sent = [blind.issue(sound, chance) for sound in blind.matched(one, two).sounds]
         assert len(sent[0]) == len(sent[1])
         heard = [Waveform(torch.from_numpy(np.frombuffer(b, "<i2") / np.float32(32768)), 24000) for b in sent]
         assert abs(audio.loudness(heard[0]) - audio.loudness(heard[1])) < 0.1
@@ -114,7 +114,9 @@ def test_twenty_pairs_are_matched_as_they_are_sent(speech):
 
 
 def test_sounds_of_the_same_units_keep_their_places(pair):
-    one, two = blind.matched(*pair)
+    match = blind.matched(*pair)
+    one, two = match.sounds
+    assert match.moved[0] == match.moved[1]
     a, b = (sound.samples / sound.samples.std() for sound in (one, two))
     assert float((a - b).std()) < 0.1  # one sample off would give 0.2 or more
 
@@ -123,7 +125,7 @@ def test_a_pair_that_cannot_be_as_loud_is_made_quieter_not_clipped(speech):
     loud = speech(2.0)
     spiky = Waveform(loud.samples * 0.02, 24000)
     spiky.samples[9000] = 1.0
-    one, two = blind.matched(loud, spiky)
+    one, two = blind.matched(loud, spiky).sounds
     assert abs(audio.loudness(one) - audio.loudness(two)) < 0.1
     assert max(audio.peak_dbfs(one), audio.peak_dbfs(two)) < 0
 

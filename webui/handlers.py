@@ -36,6 +36,7 @@ from pipelines.types import (
     Wish,
 )
 from webui import picture, words
+from webui.comparing import Booth, Wanted, planned
 from webui.jobs import Card, Job, StageLine, trouble
 
 TEXT_LIMIT = 10_000  # characters said at once
@@ -78,6 +79,7 @@ class Ask:
     closer: bool = True  # use the refined voice where there is one
     seed: int = 0
     speed: float = 1.0
+    prosody: str = ""  # one of the engine's `Spec.prosodies`; empty: its first
     temperature: float = 1.0
     top_p: float = 1.0
     repetition_penalty: float = 1.0
@@ -154,6 +156,7 @@ class Desk:
         self.engine = engine
         self.spec = engines.spec(engine)
         self.example = example
+        self.booth = Booth(engines, data)
         self._register = Register(data / "consents")
         self._example_digest = audio.digest(audio.read(example.path)) if example else None
         self._jobs: dict[str, Job] = {}  # the latest of each session
@@ -225,6 +228,11 @@ class Desk:
         request = self._request(ask, page)
         return self.start(session, page, False, lambda job: self._refined(job, request))
 
+    def compare(self, session: str, ask: Ask, wanted: Wanted, page: str) -> Job:
+        """Start comparing precisions in the voice of `ask.clip`; the job's token names the run."""
+        plan = planned(self._request(ask, page), wanted, page)
+        return self.start(session, page, False, lambda job: self.booth.run(job, plan))
+
     def again(self, session: str, token: str, page: str) -> Job:
         """Start making a take once more, to compare the bytes."""
         made = self._made(session, token, page)
@@ -269,6 +277,7 @@ class Desk:
             repetition_penalty=ask.repetition_penalty,
             seed=ask.seed,
             speed=ask.speed,
+            prosody=ask.prosody,
         )
         return Request(
             engine=self.engine,
@@ -385,6 +394,8 @@ class Desk:
             sha256=take.sha256,
             stopped=take.stopped,
             refined="refined" in take.voice.facts,
+            heard=take.voice.facts.get("heard", ""),
+            prosody=request.sampling.prosody,
             outline=tuple(picture.outline(samples)),
             top_hz=picture.top_hz(rate),
         )

@@ -47,6 +47,8 @@ class Card:
     sha256: str
     stopped: bool
     refined: bool
+    heard: str  # what the engine took the clip to say; empty where it does not listen for words
+    prosody: str
     outline: tuple[float, ...]
     top_hz: float
     again: str | None = None
@@ -77,9 +79,13 @@ class Job:
         """Ask the work to end; it looks for every ~0.3 s of work."""
         self._stop.set()
 
+    def stopped(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
+
     @property
     def stopping(self) -> bool:
-        return self._stop.is_set() and not self.finished
+        return self.stopped() and not self.finished
 
     @property
     def seconds(self) -> float:
@@ -97,7 +103,7 @@ class Job:
 
     def run(self) -> Run:
         """What the stages are handed."""
-        return Run(self._stop.is_set, self.tell)
+        return Run(self.stopped, self.tell)
 
     def hear(self, piece: Waveform) -> None:
         """Take in a stretch of sound."""

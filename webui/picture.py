@@ -32,6 +32,11 @@ def spectrogram(samples: np.ndarray, sample_rate: int) -> bytes:
     return _png((alpha[::-1] * 255).round().astype(np.uint8))
 
 
+def mask(shares: np.ndarray) -> bytes:
+    """PNG of (rows, columns) shares of the loudest, 0 to 1, lowest row first; they become opacity."""
+    return _png((np.clip(shares, 0, 1)[::-1] * 255).round().astype(np.uint8))
+
+
 def top_hz(sample_rate: int) -> float:
     """The highest frequency in the picture."""
     return min(TOP_HZ, sample_rate / 2)
