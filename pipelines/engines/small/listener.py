@@ -1,0 +1,138 @@
+"""The listener: what a reference says, and in what voice.
+
+A small HuBERT of our own (`training.small.listener` trains it on sound that the engine itself makes) gives
+40 frames a second, the rate that durations count. From a frame it reads the symbol that is being said and
+the energy; from all of them, weighed by attention, the style.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines.layers.hubert import Hubert, HubertConfig
+
+FILE = Path(__file__).parents[3] / "assets" / "small" / "listener.safetensors"
+SAMPLE_RATE = 16_000
+HOP = 400  # samples of a frame: 40 frames a second
+EMPHASIS = 0.9  # share of the sample before that is taken off, since speech falls by 6 dB an octave
+LOUD = 0.95  # the quantile of the frames' energy that all sound is brought to
+LOW, HIGH = 50.0, 7700.0  # Hz, where the filters begin and end before training
+EARS = HubertConfig(
+    channels=(128, 192, 256),  # of the first, each pair is one band
+    kernels=(400, 5, 5),
+    strides=(100, 2, 2),
+    width=256,
+    heads=4,
+    hidden=1024,
+    layers=4,
+    position_kernel=32,
+    position_groups=16,
+)
+
+
+class Ears(Hubert):
+    """HuBERT whose first convolution is a bank of filters in pairs, of which the energy is heard.
+
+    Learnt filters with an energy after them (Zeghidour et al., 2018, arXiv 1711.01161) need far less sound
+    to learn from than a plain stack of convolutions: to begin with they are a mel spectrogram.
+    """
+
+    def __init__(self, config: HubertConfig = EARS) -> None:
+        super().__init__(config)
+        self.first_norm = nn.Identity()  # it would take a voice's colour away; `levelled` does the level
+        with torch.no_grad():
+            self.convs[0].weight.copy_(filter_pairs(config.channels[0] // 2, config.kernels[0])[:, None])
+        second = self.convs[1]
+        self.convs[1] = nn.Conv1d(
+            config.channels[0] // 2, second.out_channels, second.kernel_size, second.stride, bias=False
+        )
+
+    def forward(self, samples: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T) levelled, T a multiple of `HOP` → (B, T / HOP, width), the last layer."""
+        return self.layers(samples)[-1]
+
+    def layers(self, samples: Tensor) -> list[Tensor]:
+        """What each layer of the transformer gives, its input first."""
+        margin = self.config.reach - self.config.hop
+        x = functional.pad(samples.to(self.norm.weight.dtype), (margin // 2, margin - margin // 2))
+        bands = self.convs[0](x[:, None]).float().unflatten(1, (-1, 2)).square().sum(2)
+        x = ((bands + 1e-5).log() / 4 + 1).to(self.norm.weight.dtype)
+        for conv in self.convs[1:]:
+            x = functional.gelu(conv(x))
+        x = self.widen(self.feature_norm(x.transpose(1, 2)))  # (B, C, N) -> (B, N, C)
+        found = [self.norm(x + self._positions(x))]
+        for block in self.blocks:
+            found.append(block(found[-1]))
+        return found
+
+
+def filter_pairs(bands: int, size: int) -> Tensor:
+    """Cosines and sines under Hann windows, at frequencies even in mels: (2 · bands, size).
+
+    Windows are as long as the distance to the next band allows, at most `size` samples.
+    """
+    low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (LOW, HIGH))
+    centres = 700 * (10 ** (torch.linspace(low, high, bands + 2) / 2595) - 1)
+    widths = (centres[2:] - centres[:-2])[:, None] / 2
+    time = torch.arange(size) - (size - 1) / 2
+    lengths = (2 * SAMPLE_RATE / widths).clamp(max=size)
+    window = torch.where(time.abs() < lengths / 2, (math.pi * time / lengths).cos().square(), 0.0)
+    window = window / window.sum(1, keepdim=True)
+    turns = 2 * math.pi * centres[1:-1, None] * time / SAMPLE_RATE
+    return torch.stack([window * turns.cos(), window * turns.sin()], dim=1).flatten(0, 1)
+
+
+class Listener(nn.Module):
+    """Symbols, energy and style from sound."""
+
+    def __init__(self, config: HubertConfig = EARS, symbols: int = 178, style: int = 256) -> None:
+        super().__init__()
+        self.ears = Ears(config)
+        self.share = nn.Parameter(
+            torch.zeros(config.layers + 1)
+        )  # of each layer in what the style is read of
+        self.symbols = nn.Linear(config.width, symbols)
+        self.energy = nn.Linear(config.width, 2)
+        self.attention = nn.Linear(config.width, 4)
+        self.gather = nn.Linear(8 * config.width, 2 * config.width)
+        self.style = nn.Linear(2 * config.width, style)
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T) levelled → logits (B, N, symbols), energy (B, 2N), style (B, 256) in deviations; float32."""
+        layers = self.ears.layers(samples)
+        shares = self.share.float().softmax(0)
+        mixed = sum(share.to(layer.dtype) * layer for share, layer in zip(shares, layers, strict=True))
+        weights = self.attention(mixed).float().softmax(1).transpose(1, 2)  # (B, heads, N)
+        mean = weights @ mixed.float()
+        spread = (weights @ mixed.float().square() - mean.square()).clamp(min=1e-4).sqrt()
+        gathered = torch.cat([mean, spread], dim=-1).flatten(1).to(layers[0].dtype)
+        style = self.style(functional.gelu(self.gather(gathered)))
+        return (
+            self.symbols(layers[-1]).float(),
+            self.energy(layers[-1]).flatten(1).float(),
+            style.float(),
+        )
+
+
+def levelled(samples: Tensor) -> Tensor:
+    """Sound (..., T) at one level, however loud it was, and brightened; silence stays silence."""
+    bright = samples - EMPHASIS * functional.pad(samples, (1, 0))[..., :-1]
+    power = bright.unfold(-1, HOP, HOP).square().mean(-1)
+    loud = power.quantile(LOUD, dim=-1, keepdim=True)
+    return bright * torch.rsqrt(loud.clamp(min=1e-12))
+
+
+def load(path: Path = FILE) -> Listener:
+    """The listener that comes with Myna, in float32, for inference."""
+    with torch.device("meta"):
+        listener = Listener()
+    tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    listener.load_state_dict(tensors, assign=True)
+    return listener.eval().requires_grad_(False)
