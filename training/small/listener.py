@@ -48,7 +48,7 @@ class Stretch:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`samples` (B, T); `symbols` (B, N); `energy` (B, 2N); `style` (B, 256); `same` (B,): voice unchanged."""
+    """`samples` (B, T); `symbols` (B, N); `energy` (B, 2N); `style` (B, 256); `same` (B,): voice kept."""
 
     samples: Tensor
     symbols: Tensor

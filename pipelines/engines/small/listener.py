@@ -8,7 +8,6 @@ the energy; from all of them, weighed by attention, the style.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
