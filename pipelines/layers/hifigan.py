@@ -1,24 +1,21 @@
 """HiFi-GAN (Kong et al. 2020, arXiv 2010.05646): frames to a waveform, in stages of rising rate.
 
-Layout is (B, C, T). Weight norm is a matter of training: weights come here multiplied out.
+Modules are named as the published checkpoints name them, with weight norm folded. Layout is (B, C, T).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.layers.mel import mel_filters
+SLOPE = 0.1  # of the leaky ReLUs, but for the last, which has torch's default
 
-SLOPE = 0.1  # of the leaky ReLUs, but for the last
-LAST_SLOPE = 0.01
-SMALLEST = 1e-5  # of a mel band before its logarithm
-
-Watch = Callable[[], None]  # called between the layers of a long computation; may raise to end it
+Watch = Callable[[], None]  # called between the steps of a long computation; may raise to end it
 
 
 def unwatched() -> None:
@@ -26,108 +23,130 @@ def unwatched() -> None:
 
 
 @dataclass(frozen=True)
-class GeneratorConfig:
-    """Sizes of a generator: every upsampling halves the channels; kernels count steps of their own rate."""
+class HifiganConfig:
+    """Sizes of a generator: every stage halves the channels; `style` 0 means that nothing steers it."""
 
-    inputs: int = 192
-    channels: int = 512
+    channels: int
+    width: int = 512
     rates: tuple[int, ...] = (10, 8, 2, 2, 2)
     kernels: tuple[int, ...] = (16, 16, 8, 2, 2)
     block_kernels: tuple[int, ...] = (3, 7, 11)
     dilations: tuple[int, ...] = (1, 3, 5)
-    style: int = 512  # numbers that condition it; 0: none
-    last_bias: bool = False
+    style: int = 0
+    final_bias: bool = True
 
     @property
     def hop(self) -> int:
-        """Samples of one frame."""
-        hop = 1
-        for rate in self.rates:
-            hop *= rate
-        return hop
+        """Samples that one frame becomes."""
+        return math.prod(self.rates)
+
+    @property
+    def reach(self) -> int:
+        """Frames on either side of a frame that its samples depend on."""
+        side = (max(self.block_kernels) - 1) // 2
+        return upsampled_reach(self.rates, self.kernels, side * (sum(self.dilations) + len(self.dilations)))
+
+
+def upsampled_reach(rates: Sequence[int], kernels: Sequence[int], block: int, last: int = 3) -> int:
+    """Frames on either side that the samples of one frame depend on.
+
+    `block` is how far each stage looks to either side at its own rate, `last` what comes after them at the
+    rate of the samples; the first convolution looks at three frames.
+    """
+    reach = last
+    for rate, kernel in zip(reversed(rates), reversed(kernels), strict=True):
+        reach = math.ceil((reach + block + kernel - 1 - (kernel - rate) // 2) / rate)
+    return reach + 3
 
 
 class ResidualBlock(nn.Module):
-    """A dilated and a plain convolution, as often as there are dilations, each pair around a residual."""
+    """Pairs of convolutions, the first of each dilated, each pair added to what it was given."""
 
-    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]):
+    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]):
         super().__init__()
-        self.dilated = nn.ModuleList(self._conv(channels, kernel, dilation) for dilation in dilations)
-        self.plain = nn.ModuleList(self._conv(channels, kernel, 1) for _ in dilations)
 
-    @staticmethod
-    def _conv(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
-        return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=(kernel - 1) // 2 * dilation)
+        def conv(dilation: int) -> nn.Conv1d:
+            padding = dilation * (kernel - 1) // 2
+            return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=padding)
+
+        self.convs1 = nn.ModuleList(conv(dilation) for dilation in dilations)
+        self.convs2 = nn.ModuleList(conv(1) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
-        for dilated, plain in zip(self.dilated, self.plain, strict=True):
-            y = dilated(functional.leaky_relu(x, SLOPE))
-            x = x + plain(functional.leaky_relu(y, SLOPE))
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            hidden = functional.leaky_relu_(dilated(functional.leaky_relu(x, SLOPE)), SLOPE)
+            x = x + plain(hidden)
         return x
 
 
-class Generator(nn.Module):
-    """Frames (and a style) to samples, `config.hop` for each frame."""
+class Hifigan(nn.Module):
+    """Frames, steered by a style where there is one, to a waveform."""
 
-    def __init__(self, config: GeneratorConfig):
+    def __init__(self, config: HifiganConfig):
         super().__init__()
-        c, channels = config, config.channels
         self.config = config
-        self.first = nn.Conv1d(c.inputs, channels, 7, padding=3)
-        self.style = nn.Conv1d(c.style, channels, 1) if c.style else None
-        self.ups, self.blocks = nn.ModuleList(), nn.ModuleList()
-        for rate, kernel in zip(c.rates, c.kernels, strict=True):
-            channels //= 2
-            self.ups.append(nn.ConvTranspose1d(2 * channels, channels, kernel, rate, (kernel - rate) // 2))
-            self.blocks.append(
-                nn.ModuleList(ResidualBlock(channels, size, c.dilations) for size in c.block_kernels)
-            )
-        self.last = nn.Conv1d(channels, 1, 7, padding=3, bias=c.last_bias)
-
-    def forward(self, x: Tensor, style: Tensor | None = None, watch: Watch = unwatched) -> Tensor:
-        """(B, inputs, N) and (B, style, 1) to (B, 1, N · hop) float32 in [-1, 1].
-
-        Raises `ValueError` for a style where none is used, and the other way round.
-        """
-        if (style is None) != (self.style is None):
-            raise ValueError("This generator has no style." if style is not None else "A style is missing.")
-        x = self.first(x.to(self.first.weight.dtype))
-        if style is not None:
-            x = x + self.style(style.to(x.dtype))
-        for up, blocks in zip(self.ups, self.blocks, strict=True):
-            x = up(functional.leaky_relu(x, SLOPE))
-            x = self._mixed(x, blocks, watch)
-        return torch.tanh(self.last(functional.leaky_relu(x, LAST_SLOPE)).float())
-
-    @staticmethod
-    def _mixed(x: Tensor, blocks: nn.ModuleList, watch: Watch) -> Tensor:
-        """The mean of what the blocks make of x."""
-        mixed = None
-        for block in blocks:
-            made = block(x)
-            mixed = made if mixed is None else mixed.add_(made)
-            watch()
-        return mixed / len(blocks)
-
-
-def magnitudes(samples: Tensor, n_fft: int, hop: int, smallest: float = 1e-8) -> Tensor:
-    """Magnitude spectrogram under a Hann window, sqrt(re² + im² + smallest), of frames that tile the sound.
-
-    (B, T) float32 to (B, n_fft // 2 + 1, T // hop); the ends are mirrored by (n_fft - hop) / 2 samples, and
-    a sound no longer than that is refused with `ValueError`.
-    """
-    edge = (n_fft - hop) // 2
-    if samples.shape[-1] <= edge:
-        raise ValueError(
-            f"A spectrogram of {n_fft} points needs more than {edge} samples, not {samples.shape[-1]}."
+        widths = [config.width >> stage for stage in range(len(config.rates) + 1)]
+        self.conv_pre = nn.Conv1d(config.channels, config.width, 7, padding=3)
+        self.cond = nn.Conv1d(config.style, config.width, 1) if config.style else None
+        stages = zip(widths[:-1], widths[1:], config.kernels, config.rates, strict=True)
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose1d(wide, narrow, kernel, rate, padding=(kernel - rate) // 2)
+            for wide, narrow, kernel, rate in stages
         )
-    padded = functional.pad(samples.float()[:, None], (edge, edge), mode="reflect")[:, 0]
-    window = torch.hann_window(n_fft, device=samples.device)
-    spectrum = torch.stft(padded, n_fft, hop, window=window, center=False, return_complex=True)
-    return (torch.view_as_real(spectrum).square().sum(-1) + smallest).sqrt()
+        self.resblocks = nn.ModuleList(
+            ResidualBlock(narrow, kernel, config.dilations)
+            for narrow in widths[1:]
+            for kernel in config.block_kernels
+        )
+        self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=config.final_bias)
+
+    def forward(self, frames: Tensor, style: Tensor | None = None, watch: Watch = unwatched) -> Tensor:
+        """(B, channels, N), and (B, style, 1), to (B, 1, N · hop) float32 in -1..1."""
+        x = self.conv_pre(frames.to(self.conv_pre.weight.dtype))
+        if self.cond is not None:
+            x = x + self.cond(style.to(x.dtype))
+        each = len(self.config.block_kernels)
+        for stage, up in enumerate(self.ups):
+            x = up(functional.leaky_relu(x, SLOPE))
+            x = average(self.resblocks[stage * each : (stage + 1) * each], x, watch)
+        return torch.tanh(self.conv_post(functional.leaky_relu(x)).float())
 
 
-def log_mel(samples: Tensor, sample_rate: int, n_fft: int, hop: int, bands: int) -> Tensor:
-    """Natural logarithm of a mel spectrogram of magnitudes: (B, T) float32 to (B, bands, T // hop)."""
-    filters = mel_filters(sample_rate, n_fft, bands).to(samples.device)
-    return (filters @ magnitudes(samples, n_fft, hop, 1e-9)).clamp(min=SMALLEST).log()
+def average(blocks: Sequence[nn.Module], x: Tensor, watch: Watch = unwatched) -> Tensor:
+    """The mean of what the blocks make of `x`, each of them watched."""
+    total = None
+    for block in blocks:
+        watch()
+        total = block(x) if total is None else total + block(x)
+    return total / len(blocks)
+
+
+def in_pieces(
+    render: Callable[[Tensor], Tensor], parts: Iterable[Tensor], piece: int, reach: int, hop: int
+) -> Iterator[Tensor]:
+    """`render` of frames that come in parts (B, C, any), as pieces (B, 1, T) that joined equal the whole.
+
+    A piece is at most `piece` frames of `hop` samples, rendered with the `reach` frames around it that it
+    depends on, as soon as these have come: memory stays that of a piece. Equal to the whole within rounding.
+    """
+    for left, frames, right in _framed(parts, piece, reach):
+        samples = render(frames)
+        yield samples[..., left * hop : samples.shape[-1] - right * hop]
+
+
+def _framed(parts: Iterable[Tensor], piece: int, reach: int) -> Iterator[tuple[int, Tensor, int]]:
+    """Pieces with what is around them: (frames on the left, all frames, frames on the right)."""
+    held, left = None, 0
+    for part in parts:
+        held = part if held is None else torch.cat([held, part.to(held)], dim=-1)
+        while held.shape[-1] > left + reach:
+            new = min(piece, held.shape[-1] - left - reach)
+            yield left, held[..., : left + new + reach], reach
+            drop = max(left + new - reach, 0)
+            held, left = held[..., drop:], left + new - drop
+    while held is not None and left < held.shape[-1]:
+        new = min(piece, held.shape[-1] - left)
+        right = min(reach, held.shape[-1] - left - new)
+        yield left, held[..., : left + new + right], right
+        drop = max(left + new - reach, 0)
+        held, left = held[..., drop:], left + new - drop
