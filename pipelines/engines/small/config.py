@@ -47,6 +47,21 @@ class Config:
         return self.sample_rate / (2 * self.curve_hop)
 
 
+@dataclass(frozen=True)
+class Melody:
+    """Sizes of the autoregressive prosody, whose weights come with Myna."""
+
+    width: int = 256
+    heads: int = 4
+    hidden: int = 1024
+    layers: int = 4
+    codes: int = 1024
+    elapsed: int = 32  # frames of a symbol that are told apart
+    curves: int = 160  # channels of the decoder
+    curve_blocks: int = 4
+    curve_kernel: int = 7  # frames
+
+
 TINY = Config(
     hidden=16,
     albert_embedding=8,
@@ -61,3 +76,4 @@ TINY = Config(
     resblock_kernels=(3, 5),
     noise_kernels=(3, 3),
 )
+TINY_MELODY = Melody(width=16, heads=2, hidden=32, layers=2, codes=24, curves=8, curve_blocks=1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -14,17 +14,44 @@ from torch import Tensor
 
 from pipelines import checkpoint
 from pipelines.device import Placement
-from pipelines.engines.small import convert, style
+from pipelines.engines.small import SPEC, convert, prosody, style
 from pipelines.engines.small import text as english
-from pipelines.engines.small.config import TINY, Config
+from pipelines.engines.small.config import TINY, TINY_MELODY, Config, Melody
 from pipelines.engines.small.model import Moments, Renderer, See, Speaker
+from pipelines.engines.small.prosody import Draft, Pick, Prosody, Scale, Spoken
+from pipelines.layers import sampling as drawing
 from pipelines.layers.speaker import SpeakerEncoder
 from pipelines.types import InputError, Phrase, Run, Sampling, Units, Unsound, Voice, Waveform
 
 WHOLE = 4.0  # seconds: a sentence up to this long is one piece
 FIRST = 2.5  # seconds of the first piece of a longer one
 WORKERS = 2  # pieces at once on a CPU: they wait for each other less than two threads of one operation do
+NUDGE = 0.01  # of the voices' deviation
 PIECE = 2.0  # seconds of the others, about: shorter ones repeat more of what they overlap by
+
+
+@dataclass(frozen=True, eq=False)
+class _First:
+    """What the predictor says at once: `features` (L, F), `lengths` (L,) in frames, curves (2S,)."""
+
+    features: Tensor
+    lengths: Tensor
+    pitch: Tensor
+    energy: Tensor
+
+    @property
+    def frames(self) -> Tensor:
+        """(L,) int64, S in sum."""
+        return self.lengths.round().clamp(min=1).long()
+
+    @property
+    def draft(self) -> Draft:
+        """For the autoregressive prosody; its pitch is normal whatever the voice's is."""
+        return Draft(self.features, self.lengths, prosody.normal(self.pitch, self.energy, self.scale(None)))
+
+    def scale(self, target: Tensor | None) -> Scale:
+        """Of these curves, but for the pitch of a voice that has a target (2,)."""
+        return _towards(prosody.scale_of(self.pitch, self.energy), target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +77,7 @@ class Small:
         config: Config,
         speaker: Speaker,
         renderer: Renderer,
+        lively: Prosody | None,
         basis: style.Basis,
         encoder: SpeakerEncoder,
     ) -> None:
@@ -57,6 +85,7 @@ class Small:
         self._device = torch.device(placement.device)
         self._config = config
         self._speaker = placement.put(speaker, "say")
+        self._prosody = None if lively is None else placement.put(lively, "say")
         self._renderer = placement.put(renderer, "render")
         self._encoder = placement.put(encoder, "listen")
         self._basis = basis
@@ -90,32 +119,127 @@ class Small:
 
     @torch.inference_mode()
     def say(self, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run) -> list[Units]:
-        """One candidate: how many frames (40 Hz) each symbol lasts, and the curves "pitch" (Hz) and "energy".
+        """Candidates, the likeliest first: `ids` (K, N) at 40 Hz; curves "pitch" (Hz) and "energy" at 80 Hz.
 
-        Raises `InputError` for a sentence longer than `sampling.max_seconds`, `Unsound` where a number
-        is not finite.
+        Row 0 is 1 where a frame is the last of its symbol. "steady" prosody is the predictor's own and has
+        one candidate; "lively" is drawn, its row 1 the code of each frame's pitch and energy. A voice's
+        "prompt_ids" (P,), "prompt_frames" (P,), "prompt_pitch" (2T,) in Hz and "prompt_energy" (2T,), as this
+        engine would say them, are what lively prosody goes on from; the energy may be missing.
+
+        Raises `InputError` for another prosody and for a sentence longer than `sampling.max_seconds`,
+        `Unsound` where a number is not finite.
         """
         run.check()
-        prosody = self._style(phrase, voice)[:, style.TIMBRE :]
-        phones = self._speaker.phones(phrase.ids[None].to(self._device), run.check)
-        features = self._speaker.features(phones, prosody)
+        way = sampling.prosody or SPEC.prosodies[0]
+        if way not in SPEC.prosodies:
+            raise InputError(f"There is no prosody {way!r}; there are {', '.join(SPEC.prosodies)}.")
+        first = self._first(phrase.ids, self._style(phrase, voice), sampling.speed, run)
+        if way == "steady":
+            return [self._steady(first, voice, sampling)]
+        said = [self._lively(first, voice, sampling, number, run) for number in range(sampling.candidates)]
+        return sorted(said, key=lambda units: -(units.score or 0.0))
+
+    def _first(self, ids: Tensor, whole: Tensor, speed: float, run: Run) -> _First:
+        """The predictor's own way to say symbols (L,) in a style (1, 256)."""
+        own = whole[:, style.TIMBRE :]
+        phones = self._speaker.phones(ids[None].to(self._device), run.check)
+        features = self._speaker.features(phones, own)
         run.check()
-        durations = self._speaker.durations(features)[0] / sampling.speed
-        _require_finite(durations, "durations")
-        frames = durations.round().clamp(min=1).long()
-        seconds = int(frames.sum()) / self._config.frame_rate
-        if seconds > sampling.max_seconds:
-            raise InputError(
-                f"This sentence would last {seconds:.0f} s, longer than the {sampling.max_seconds:.0f} s "
-                "that a sentence may: cut it in two, or allow longer ones."
-            )
-        pitch, energy = self._speaker.curves(features, frames, prosody, run.check)
+        lengths = self._speaker.durations(features)[0] / speed
+        _require_finite(lengths, "durations")
+        frames = lengths.round().clamp(min=1).long()
+        pitch, energy = self._speaker.curves(features, frames, own, run.check)
         curves = {"pitch": pitch[0].cpu(), "energy": energy[0].cpu()}
         for name, curve in curves.items():
             _require_finite(curve, name)
-        curves["pitch"] = style.to_pitch(curves["pitch"], curves["energy"], voice.tensors.get("pitch"))
-        rate = self._config.frame_rate
-        return [Units(frames[None].cpu(), rate, curves, seed=sampling.seed, seconds=seconds)]
+        return _First(features[0], lengths.cpu(), **curves)
+
+    def _steady(self, first: _First, voice: Voice, sampling: Sampling) -> Units:
+        moves = prosody.ends(first.frames)
+        seconds = self._seconds(len(moves), sampling)
+        pitch = style.to_pitch(first.pitch, first.energy, voice.tensors.get("pitch"))
+        curves = {"pitch": pitch, "energy": first.energy}
+        return Units(moves[None], self._config.frame_rate, curves, seed=sampling.seed, seconds=seconds)
+
+    def _lively(self, first: _First, voice: Voice, sampling: Sampling, number: int, run: Run) -> Units:
+        """The candidate of this number, from a stream of chance of its own."""
+        speaker, draft, prompt = self._ready(), first.draft, self._prompt(voice, run)
+        most = math.floor(sampling.max_seconds * self._config.frame_rate) + 1
+        pick = _drawn_by(sampling, torch.Generator().manual_seed((sampling.seed + number) % 2**63))
+        said = list(speaker.say(draft, prompt, pick, self._limit(sampling), most, run.check))
+        seconds = self._seconds(len(said), sampling)
+        moves, codes = torch.tensor(said).T
+        spoken = Spoken(moves, codes)
+        score = None
+        if sampling.candidates > 1:
+            score = _likelihood(speaker.forced(draft, spoken, prompt), spoken)
+        tracks = speaker.tracks(draft, spoken)
+        _require_finite(tracks, "curves")
+        pitch, energy = prosody.absolute(tracks, first.scale(voice.tensors.get("pitch")))
+        return Units(
+            torch.stack([moves, codes]),
+            self._config.frame_rate,
+            {"pitch": pitch, "energy": energy},
+            score,
+            sampling.seed,
+            seconds,
+        )
+
+    @torch.inference_mode()
+    def logits(
+        self, units: Units, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run
+    ) -> list[Tensor]:
+        """What "lively" would have said before each frame of `units`: (N, 2) and (N, codes) float32.
+
+        Raises `ValueError` for units of steady prosody, which draws nothing, and for another phrase's.
+        """
+        if len(units.ids) != 2:
+            raise ValueError("Only units said in lively prosody were drawn from logits.")
+        _require_fit(units, phrase)
+        first = self._first(phrase.ids, self._style(phrase, voice), sampling.speed, run)
+        return list(self._ready().forced(first.draft, Spoken(*units.ids), self._prompt(voice, run)))
+
+    def nudge(self, voice: Voice, seed: int) -> Voice:
+        """The voice with its style moved at random, by a hundredth of what voices differ by."""
+        generator = torch.Generator().manual_seed(seed)
+        deviation = self._basis.deviation()
+        moved = NUDGE * torch.randn(deviation.shape, generator=generator) * deviation
+        return replace(voice, tensors={**voice.tensors, "style": voice.tensors["style"] + moved})
+
+    def _ready(self) -> Prosody:
+        if self._prosody is None:
+            raise InputError(
+                "The weights of lively prosody are missing here: choose steady, or install again."
+            )
+        return self._prosody
+
+    def _prompt(self, voice: Voice, run: Run) -> tuple[Draft, Spoken] | None:
+        """The reference's own beginning, where the voice tells it."""
+        kept = voice.tensors
+        if not {"prompt_ids", "prompt_frames", "prompt_pitch"} <= kept.keys():
+            return None
+        whole = style.at(kept, len(kept["prompt_ids"]) - 2)[None].to(self._device)
+        draft = self._first(kept["prompt_ids"], whole, 1.0, run).draft
+        pitch, energy = kept["prompt_pitch"], kept.get("prompt_energy")
+        scale = prosody.scale_of(pitch, torch.ones_like(pitch) if energy is None else energy)
+        if energy is None:
+            energy = torch.full_like(pitch, torch.nan)
+        codes = self._ready().book.encode(prosody.normal(pitch, energy, _towards(scale, kept.get("pitch"))))
+        return draft, Spoken(prosody.ends(kept["prompt_frames"]), codes.cpu())
+
+    def _limit(self, sampling: Sampling) -> int:
+        """Frames after which a symbol is moved on from in any case."""
+        return math.ceil(self._config.max_duration / sampling.speed)
+
+    def _seconds(self, frames: int, sampling: Sampling) -> float:
+        """How long so many frames last. Raises `InputError` where that is more than may be."""
+        seconds = frames / self._config.frame_rate
+        if seconds > sampling.max_seconds:
+            raise InputError(
+                f"This sentence would last {seconds:.0f} s or more, longer than the "
+                f"{sampling.max_seconds:.0f} s that a sentence may: cut it in two, or allow longer ones."
+            )
+        return seconds
 
     # ------------------------------------------------------------------------------------ render
 
@@ -148,10 +272,11 @@ class Small:
     def _front(self, units: Units, phrase: Phrase, voice: Voice, run: Run) -> _Sentence:
         if units.curves is None:
             raise ValueError("These units have no pitch and energy; they come from another engine.")
+        _require_fit(units, phrase)
         run.check()
         timbre = self._style(phrase, voice)[:, : style.TIMBRE]
         pitch, energy = (units.curves[name][None].to(self._device) for name in ("pitch", "energy"))
-        ids, frames = phrase.ids[None].to(self._device), units.ids[0].to(self._device)
+        ids, frames = phrase.ids[None].to(self._device), prosody.lasted(units.ids[0]).to(self._device)
         features = self._renderer.front(ids, frames, pitch, energy, timbre, run.check)
         source = self._renderer.source(pitch, torch.Generator().manual_seed(units.seed))
         return _Sentence(features, source, timbre)
@@ -186,6 +311,40 @@ def _require_finite(numbers: Tensor, what: str) -> None:
         raise Unsound(f"The {what} of this sentence are not numbers.")
 
 
+def _require_fit(units: Units, phrase: Phrase) -> None:
+    symbols = int(units.ids[0].sum())
+    if symbols != len(phrase.ids):
+        raise ValueError(f"These units say {symbols} symbols, and the phrase has {len(phrase.ids)}.")
+
+
+def _towards(scale: Scale, target: Tensor | None) -> Scale:
+    """The scale with the pitch of a voice that has a target (2,)."""
+    if target is None or not bool(torch.isfinite(target).all()):
+        return scale
+    return replace(scale, mean=float(target[0]), deviation=float(target[1]))
+
+
+def _drawn_by(sampling: Sampling, generator: torch.Generator) -> Pick:
+    """Draws move and code of a frame."""
+
+    def pick(moves: Tensor, codes: Tensor) -> tuple[int, int]:
+        _require_finite(codes, "logits")
+        _require_finite(moves, "logits")
+        move, code = (
+            drawing.choose(logits.cpu(), generator, sampling.temperature, sampling.top_k, sampling.top_p)
+            for logits in (moves, codes)
+        )
+        return int(move), int(code)
+
+    return pick
+
+
+def _likelihood(logits: Sequence[Tensor], spoken: Spoken) -> float:
+    """Mean log-probability of a frame."""
+    rows = zip(logits, (spoken.moves, spoken.codes), strict=True)
+    return float(sum(row.log_softmax(-1).gather(1, said[:, None]).mean() for row, said in rows))
+
+
 # --------------------------------------------------------------------------------------- loading
 
 
@@ -199,7 +358,11 @@ def load(folder: Path, placement: Placement) -> Small:
         if name in known
     }
     tensors = checkpoint.read(folder / convert.MODEL)
-    return _assembled(placement, Config(**sizes), tensors)
+    weights = style.ASSETS / "prosody.safetensors"
+    lively = None
+    if weights.is_file():
+        lively = _filled_prosody(Config(**sizes), Melody(), checkpoint.read(weights))
+    return _assembled(placement, Config(**sizes), tensors, lively)
 
 
 def tiny(placement: Placement) -> Small:
@@ -210,7 +373,10 @@ def tiny(placement: Placement) -> Small:
     tensors = {name: _drawn(name, tensor.shape, generator) for name, tensor in shapes.items()}
     tensors["predictor.F0_proj.bias"] += 150.0  # Hz, so that there is a voice
     tensors["decoder.generator.conv_post.bias"] -= 4.0  # log-magnitude, so that nothing is clipped
-    return _assembled(placement, TINY, tensors)
+    with torch.device("meta"):
+        shapes = Prosody(TINY, TINY_MELODY).state_dict()
+    lively = {name: _drawn(name, tensor.shape, generator) for name, tensor in shapes.items()}
+    return _assembled(placement, TINY, tensors, _filled_prosody(TINY, TINY_MELODY, lively))
 
 
 def _drawn(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -221,10 +387,17 @@ def _drawn(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator) / math.sqrt(math.prod(shape[1:]))
 
 
-def _assembled(placement: Placement, config: Config, tensors: Mapping[str, Tensor]) -> Small:
+def _filled_prosody(config: Config, sizes: Melody, tensors: Mapping[str, Tensor]) -> Prosody:
+    whole = {name: tensor.float() for name, tensor in tensors.items()}
+    return checkpoint.fill(lambda: Prosody(config, sizes), whole, "the lively prosody")
+
+
+def _assembled(
+    placement: Placement, config: Config, tensors: Mapping[str, Tensor], lively: Prosody | None
+) -> Small:
     speaker = _filled(lambda: Speaker(config), tensors, "the speaking network")
     renderer = _filled(lambda: Renderer(config), tensors, "the rendering network")
-    return Small(placement, config, speaker, renderer, style.Basis.load(), style.load_encoder())
+    return Small(placement, config, speaker, renderer, lively, style.Basis.load(), style.load_encoder())
 
 
 def _filled(
