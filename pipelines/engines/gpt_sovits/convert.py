@@ -1,0 +1,414 @@
+"""Official files of GPT-SoVITS to parts of ours, see `parts`.
+
+What a source is, is told by what it holds, never by its name. Nothing in a file is executed; a part is
+written whole or not at all. Parts are combined when they are loaded, since people do combine them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from pipelines import checkpoint
+from pipelines.checkpoint import CheckpointError
+from pipelines.engines.gpt_sovits import names, parts
+from pipelines.engines.gpt_sovits.config import (
+    PHONES_V1,
+    PHONES_V2,
+    SPEAKER_ROWS_V1,
+    DecoderConfig,
+    EncoderConfig,
+    SpeakerConfig,
+    WaveNetConfig,
+)
+from pipelines.engines.gpt_sovits.names import Rules, Tensors, picked
+from pipelines.engines.gpt_sovits.parts import Part
+from pipelines.layers.bert import BertConfig
+from pipelines.layers.hifigan import HifiganConfig
+from pipelines.layers.hubert import HubertConfig
+
+# The first two bytes of a file that is a zip otherwise, and what they say it holds.
+TAGS = {
+    b"00": "v1", b"01": "v2", b"02": "v3", b"03": "v3", b"04": "v4", b"05": "v2Pro", b"06": "v2ProPlus",
+}  # fmt: skip
+# v3 and v4 are alike in all they hold. The published files are known by the md5 of their first 8192 bytes.
+HEADS = {"43797be6": "v3", "4f26b947": "v4"}
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in a folder of the hub, the first that is there
+BESIDE = ("vocab.txt", "tokenizer.json")  # what a folder of the hub holds beside weights that we need
+HEAD_WIDTH = 64  # of HuBERT and BERT, where their config.json does not tell how many heads
+RATES = (10, 8, 2, 2, 2)
+
+
+class HParams:
+    """Stands in for the class of that name in pickles of GPT-SoVITS: it holds what it is given."""
+
+
+ALLOWED = [(HParams, "utils.HParams")]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an official file holds. `tag` is the version that its first bytes name, or empty."""
+
+    path: Path
+    contents: Mapping[str, object]
+    tag: str
+    hub: Mapping[str, object]  # the config.json beside it, where it is a folder of the hub
+    beside: tuple[Path, ...] = ()
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights, wherever the file keeps them."""
+        inner = self.contents.get("weight", self.contents)
+        return {name: tensor for name, tensor in dict(inner).items() if isinstance(tensor, Tensor)}
+
+    def setting(self, group: str, name: str, otherwise: object) -> object:
+        """A value of the configuration that the file carries, or `otherwise`."""
+        config = _plain(self.contents.get("config"))
+        group_values = config.get(group) if isinstance(config, dict) else None
+        return group_values.get(name, otherwise) if isinstance(group_values, dict) else otherwise
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a source: a part that is not written yet."""
+
+    kind: str
+    version: str
+    config: object
+    networks: Mapping[str, Tensors]
+
+
+def convert(source: Path, folder: Path, version: str = "") -> Part:
+    """Make a part in `folder` of an official file, or of a folder as the hub has it.
+
+    `version` decides between v3 and v4 where the file does not tell. A source that was converted before
+    costs nothing. Raises `CheckpointError` for what cannot be used, in one sentence.
+    """
+    weights = _weights(source)
+    digest = checkpoint.sha256(weights)
+    for part in parts.installed(folder):
+        if digest in part.sources.values():
+            return part
+    with opened(source) as found:
+        taken = take(found, version)
+        parts.check(taken.kind, taken.config, taken.networks, f"{source.name}, a {_title(taken.kind)},")
+        return _written(folder, source, digest, taken, found.beside)
+
+
+def _title(kind: str) -> str:
+    return f"GPT-SoVITS {parts.KINDS[kind].title}"
+
+
+def _written(folder: Path, source: Path, digest: str, taken: Taken, beside: Sequence[Path]) -> Part:
+    """The part, made aside and then given its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{secrets.token_hex(8)}.part"
+    draft.mkdir()
+    try:
+        sources = {_weights(source).name: digest}
+        parts.write(draft, taken.kind, taken.version, taken.config, taken.networks, sources)
+        for path in beside:
+            shutil.copyfile(path, draft / path.name)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", source.stem if source.is_file() else source.name).strip(".-")
+        target = folder / (name or taken.kind)
+        if target.exists():
+            target = folder / f"{target.name}-{digest[:8]}"
+        draft.replace(target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return parts.described(target)
+
+
+# ----------------------------------------------------------------------------------- reading
+
+
+def _weights(source: Path) -> Path:
+    """The file that holds a source's weights."""
+    if not source.is_dir():
+        if not source.is_file():
+            raise CheckpointError(f"There is no {source.name} to convert.")
+        return source
+    found = [source / name for name in WEIGHTS if (source / name).is_file()]
+    if not found:
+        raise CheckpointError(f"The folder {source.name} holds no {' or '.join(WEIGHTS)}.")
+    return found[0]
+
+
+@contextmanager
+def opened(source: Path) -> Iterator[Source]:
+    """What a source holds, while the context lasts. Raises `CheckpointError` for what cannot be read."""
+    path = _weights(source)
+    with path.open("rb") as file:
+        head = file.read(2)
+    beside = tuple(source / name for name in BESIDE if source.is_dir() and (source / name).is_file())
+    tag = TAGS.get(head, "")
+    if not tag:
+        yield Source(path, _mapping(path, checkpoint.read(path, ALLOWED)), tag, _hub(source), beside)
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        mended = Path(scratch) / path.name
+        shutil.copyfile(path, mended)
+        with mended.open("r+b") as file:
+            file.write(b"PK")
+        yield Source(path, _mapping(path, checkpoint.read(mended, ALLOWED)), tag, {}, beside)
+
+
+def _hub(source: Path) -> Mapping[str, object]:
+    """The config.json of a folder of the hub."""
+    path = source / "config.json"
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text())
+    except ValueError as error:
+        raise CheckpointError(f"The config.json of {source.name} is damaged ({error}).") from error
+    return told if isinstance(told, dict) else {}
+
+
+def _mapping(path: Path, contents: object) -> Mapping[str, object]:
+    inner = contents.get("weight", contents) if isinstance(contents, Mapping) else None
+    if not isinstance(inner, Mapping) or not any(isinstance(tensor, Tensor) for tensor in inner.values()):
+        raise CheckpointError(f"{path.name} holds no weights.")
+    return contents
+
+
+def _plain(config: object) -> object:
+    """A configuration as dicts, whether it was pickled as dicts or as objects."""
+    if isinstance(config, HParams):
+        config = vars(config)
+    return {name: _plain(value) for name, value in config.items()} if isinstance(config, Mapping) else config
+
+
+# -------------------------------------------------------------------------------- recognising
+
+
+def take(source: Source, version: str = "") -> Taken:
+    """What a source is and what of it we need. Raises `CheckpointError` where it is nothing we know."""
+    tensors = source.tensors
+    for mark, taker in TAKERS.items():
+        if any(name.endswith(mark) for name in tensors):
+            return taker(source, version)
+    raise CheckpointError(
+        f"{source.path.name} is nothing that GPT-SoVITS speaks with: neither a speaker (s1), a decoder (s2), "
+        "HuBERT, RoBERTa, a speaker verifier nor a vocoder."
+    )
+
+
+def _speaker(source: Source, version: str) -> Taken:
+    tensors = renamed(source, names.SPEAKER)
+    symbols, width = _size(source, tensors, "symbols.weight", 0), _size(source, tensors, "symbols.weight", 1)
+    versions = {SPEAKER_ROWS_V1: "v1", PHONES_V2: "v2"}
+    if symbols not in versions:
+        raise CheckpointError(
+            f"{source.path.name} is a speaker (s1) for {symbols} phones; v1 has {SPEAKER_ROWS_V1}, all "
+            f"others have {PHONES_V2}."
+        )
+    config = SpeakerConfig(
+        symbols=symbols,
+        tokens=_size(source, tensors, "tokens.weight", 0) - 1,
+        features=_size(source, tensors, "features.weight", 1),
+        width=width,
+        heads=int(source.setting("model", "head", 16)),
+        hidden=_size(source, tensors, "blocks.0.up.weight", 0),
+        layers=_count(tensors, r"blocks\.(\d+)\."),
+    )
+    return Taken("speaker", versions[symbols], config, {"speaker": tensors})
+
+
+def _s2(source: Source, version: str) -> Taken:
+    official = _without(source.tensors, names.UNUSED)
+    folded = checkpoint.fold_weight_norm(official)
+    found = _version(source, folded, version)
+    rest = {
+        name for name in folded if not any(re.match(p, name) for p, _ in (*names.LISTENER, *names.DECODER))
+    }
+    if rest:
+        raise CheckpointError(
+            f"{source.path.name} does not fit: {sorted(rest)[0]} is not part of GPT-SoVITS {found}."
+        )
+    listen, render = picked(folded, names.LISTENER), picked(folded, names.DECODER)
+    encoder = _encoder(source, listen, render)
+    config = DecoderConfig(
+        version=found,
+        encoder=encoder,
+        flows=_count(render, r"couplings\.(\d+)\."),
+        flow=_wavenet(source, render, "couplings.0.wavenet."),
+        generator=_generator(source, render),
+    )
+    return Taken("decoder", found, config, {"listen": listen, "render": render})
+
+
+def _version(source: Source, tensors: Tensors, wish: str) -> str:
+    """The version of an s2 file by what it holds. Raises `CheckpointError` where its first bytes disagree."""
+    if any(name.startswith("cfm.") for name in tensors):
+        found = _alike(source, wish)
+    elif "sv_emb.weight" in tensors:
+        found = "v2ProPlus" if _size(source, tensors, "dec.conv_pre.weight", 0) > 512 else "v2Pro"
+    else:
+        symbols = _size(source, tensors, "enc_p.text_embedding.weight", 0)
+        versions = {PHONES_V1: "v1", PHONES_V2: "v2"}
+        if symbols not in versions:
+            raise CheckpointError(
+                f"{source.path.name} is a decoder (s2) for {symbols} phones; v1 has {PHONES_V1}, all others "
+                f"have {PHONES_V2}."
+            )
+        found = versions[symbols]
+    for told, by in ((source.tag, "its first bytes say"), (wish, "you said")):
+        if told and told != found:
+            raise CheckpointError(f"{source.path.name} holds a decoder of {found}, though {by} {told}.")
+    return found
+
+
+def _alike(source: Source, wish: str) -> str:
+    """v3 or v4, which differ in nothing that can be computed from the weights."""
+    with source.path.open("rb") as file:
+        head = hashlib.md5(file.read(8192), usedforsecurity=False).hexdigest()[:8]
+    for told in (source.tag, str(source.setting("model", "version", "")), HEADS.get(head, ""), wish):
+        if told in ("v3", "v4"):
+            return told
+    raise CheckpointError(
+        f"{source.path.name} is a decoder of v3 or v4, and nothing in it tells which: add --version v3 or "
+        "--version v4."
+    )
+
+
+def _encoder(source: Source, listen: Tensors, render: Tensors) -> EncoderConfig:
+    """The sizes of what all decoders share, from its tensors' shapes."""
+    size = _sizes(source, {**listen, **{f"encoder/{name}": t for name, t in render.items()}})
+    stem = "encoder/encoder."
+    return EncoderConfig(
+        symbols=size(f"{stem}symbols.weight", 0),
+        codes=size("codebook", 0),
+        content=size("codebook", 1),
+        content_stride=size("content.weight", 2),
+        width=size(f"{stem}symbols.weight", 1),
+        hidden=size(f"{stem}token_blocks.0.up.weight", 0),
+        heads=size(f"{stem}symbols.weight", 1) // size(f"{stem}token_blocks.0.attention.key_places", 1),
+        kernel=size(f"{stem}token_blocks.0.up.weight", 2),
+        window=size(f"{stem}token_blocks.0.attention.key_places", 0) // 2,
+        layers=tuple(
+            _count(render, rf"encoder\.{blocks}_blocks\.(\d+)\.") for blocks in ("token", "phone", "joint")
+        ),
+        joint=size(f"{stem}joiner.query.weight", 0),
+        bins=size("style.spectral.0.weight", 1),
+        style_hidden=size("style.spectral.0.weight", 0),
+        style_kernel=size("style.temporal.0.weight", 2),
+        style=size("style.last.weight", 0),
+        verifier=size("verified.weight", 1) if "verified.weight" in listen else 0,
+    )
+
+
+def _wavenet(source: Source, tensors: Tensors, stem: str) -> WaveNetConfig:
+    kernel = _size(source, tensors, f"{stem}in_layers.0.weight", 2)
+    return WaveNetConfig(kernel, _count(tensors, re.escape(stem) + r"in_layers\.(\d+)\."))
+
+
+def _generator(source: Source, tensors: Tensors) -> HifiganConfig:
+    size = _sizes(source, tensors)
+    ups = _count(tensors, r"generator\.ups\.(\d+)\.")
+    blocks = _count(tensors, r"generator\.resblocks\.(\d+)\.") // max(1, ups)
+    return HifiganConfig(
+        size("generator.conv_pre.weight", 1),
+        width=size("generator.conv_pre.weight", 0),
+        rates=tuple(source.setting("model", "upsample_rates", RATES)),
+        kernels=tuple(size(f"generator.ups.{i}.weight", 2) for i in range(ups)),
+        block_kernels=tuple(size(f"generator.resblocks.{i}.convs1.0.weight", 2) for i in range(blocks)),
+        style=size("generator.cond.weight", 1),
+        final_bias="generator.conv_post.bias" in tensors,
+    )
+
+
+def _hubert(source: Source, version: str) -> Taken:
+    tensors = renamed(source, names.HUBERT)
+    _fold_over_time(tensors)
+    size = _sizes(source, tensors)
+    count = _count(tensors, r"convs\.(\d+)\.")
+    width = size("norm.weight", 0)
+    config = HubertConfig(
+        channels=tuple(size(f"convs.{i}.weight", 0) for i in range(count)),
+        kernels=tuple(size(f"convs.{i}.weight", 2) for i in range(count)),
+        strides=tuple(source.hub.get("conv_stride", HubertConfig().strides[:count])),
+        width=width,
+        heads=int(source.hub.get("num_attention_heads", max(1, width // HEAD_WIDTH))),
+        hidden=size("blocks.0.up.weight", 0),
+        layers=_count(tensors, r"blocks\.(\d+)\."),
+        position_kernel=size("position.weight", 2),
+        position_groups=width // size("position.weight", 1),
+    )
+    return Taken("hubert", "", config, {"hubert": tensors})
+
+
+def _fold_over_time(tensors: dict[str, Tensor]) -> None:
+    """Fold the weight norm of HuBERT's positions, which is over the last axis: turned round and back."""
+    pair = {f"x.{end}": tensors.pop(f"position.{end}", None) for end in ("weight_g", "weight_v")}
+    if None not in pair.values():
+        turned = {name: tensor.transpose(0, 2) for name, tensor in pair.items()}
+        tensors["position.weight"] = checkpoint.fold_weight_norm(turned)["x.weight"].transpose(0, 2)
+
+
+def _bert(source: Source, version: str) -> Taken:
+    """RoBERTa up to the layer whose output is used, the third last of all that the model gives."""
+    tensors = renamed(source, names.BERT)
+    size = _sizes(source, tensors)
+    layers = _count(tensors, r"blocks\.(\d+)\.") - 2
+    width = size("symbols.weight", 1)
+    config = BertConfig(
+        symbols=size("symbols.weight", 0),
+        places=size("places.weight", 0),
+        width=width,
+        heads=int(source.hub.get("num_attention_heads", max(1, width // HEAD_WIDTH))),
+        hidden=size("blocks.0.up.weight", 0),
+        layers=layers,
+    )
+    unused = (f"blocks.{layers}.", f"blocks.{layers + 1}.")
+    return Taken("bert", "", config, {"bert": _without(tensors, unused)})
+
+
+def _without(tensors: Tensors, starts: tuple[str, ...]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(starts)}
+
+
+# A source is what the first of these tensors says that it holds.
+TAKERS: Mapping[str, Callable[[Source, str], Taken]] = {
+    "ar_text_embedding.word_embeddings.weight": _speaker,
+    "enc_p.text_embedding.weight": _s2,
+    "feature_projection.projection.weight": _hubert,
+    "embeddings.word_embeddings.weight": _bert,
+}
+
+
+def renamed(source: Source, rules: Rules) -> dict[str, Tensor]:
+    """All tensors of a source under our names. Raises `CheckpointError` for one that no rule knows."""
+    tensors = source.tensors
+    unknown = [name for name in tensors if not any(re.match(pattern, name) for pattern, _ in rules)]
+    if unknown:
+        raise CheckpointError(f"{source.path.name} does not fit: {unknown[0]} is not known here.")
+    return picked(tensors, rules)
+
+
+def _count(tensors: Tensors, pattern: str) -> int:
+    """How many different numbers stand where the pattern's group is."""
+    return len({match[1] for name in tensors if (match := re.match(pattern, name))})
+
+
+def _size(source: Source, tensors: Tensors, name: str, axis: int) -> int:
+    if name not in tensors or tensors[name].dim() <= axis:
+        raise CheckpointError(
+            f"{source.path.name} does not fit: it has no {name.split('/')[-1]} of the kind expected."
+        )
+    return tensors[name].shape[axis]
+
+
+def _sizes(source: Source, tensors: Tensors) -> Callable[[str, int], int]:
+    return lambda name, axis: _size(source, tensors, name, axis)

@@ -1,0 +1,143 @@
+"""What `say` runs: phones, BERT features and the reference's tokens to new semantic tokens, one at a time.
+
+The sequence is [phones | prompt tokens | new tokens]. Phones see all phones and no token; a token sees all
+phones and the tokens up to itself. Phones and tokens count their positions apart, each from 0. Rows of a
+batch are padded on the left of their phones, so that all rows stand at the same place of the cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines.engines.gpt_sovits.config import SpeakerConfig
+from pipelines.layers.postnorm import PostNormBlock
+from pipelines.layers.transformer import KVCache
+
+
+@dataclass(eq=False)
+class Speech:
+    """Rows that are being said: what the next tokens are drawn from, and what is needed to go on.
+
+    `logits` (B, tokens + 1) float32; the last is that of the end. `position` is that of the next token.
+    """
+
+    logits: Tensor
+    position: int
+    caches: list[KVCache]
+    real: Tensor | None  # (B, slots), False at padding; None where there is none
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (indices, (R,) int64) alone."""
+        self.logits = self.logits[rows]
+        for cache in self.caches:
+            cache.keys, cache.values = cache.keys[rows], cache.values[rows]
+        if self.real is not None:
+            self.real = self.real[rows]
+
+
+class Speaker(nn.Module):
+    """A post-norm transformer over phones and tokens."""
+
+    def __init__(self, config: SpeakerConfig):
+        super().__init__()
+        self.config = c = config
+        self.symbols = nn.Embedding(c.symbols, c.width)
+        self.features = nn.Linear(c.features, c.width)
+        self.tokens = nn.Embedding(c.tokens + 1, c.width)
+        self.symbol_scale = nn.Parameter(torch.ones(1))
+        self.token_scale = nn.Parameter(torch.ones(1))
+        self.blocks = nn.ModuleList(
+            PostNormBlock(c.width, c.heads, c.hidden, functional.relu) for _ in range(c.layers)
+        )
+        self.head = nn.Linear(c.width, c.tokens + 1, bias=False)
+
+    @torch.inference_mode()
+    def begin(
+        self,
+        phones: Sequence[Tensor],
+        features: Sequence[Tensor | None],
+        prompt: Tensor | None,
+        most: int,
+    ) -> Speech:
+        """Read the phones of every row, and the prompt that all rows share.
+
+        `phones` are (L,) int64, those of the prompt's transcript in front; `features` (L, features) float32,
+        or None where all are zero; `prompt` (P,) int64 or None; room is made for `most` new tokens.
+        Raises `ValueError` where phones and features do not go together.
+        """
+        texts = [self._text(p, f) for p, f in zip(phones, features, strict=True)]
+        longest = max(len(text) for text in texts)
+        lead = torch.stack([functional.pad(text, (0, 0, longest - len(text), 0)) for text in texts])
+        start = 0 if prompt is None else len(prompt)
+        x = lead if prompt is None else torch.cat([lead, self._audio(prompt).expand(len(texts), -1, -1)], 1)
+        slots = longest + start + most
+        own = torch.tensor([len(text) for text in texts], device=x.device)
+        real = torch.arange(slots, device=x.device) >= longest - own[:, None]
+        caches = self._caches(len(texts), slots)
+        x = self._run(x, caches, self._first_mask(real, longest, longest + start))
+        padded = None if bool(real.all()) else real
+        return Speech(self._logits(x), start, caches, padded)
+
+    @torch.inference_mode()
+    def step(self, speech: Speech, tokens: Tensor) -> None:
+        """Hear the tokens just said, (B,) int64, and be ready to say the next."""
+        x = self._embedded(tokens[:, None], speech.position)
+        mask = None
+        if speech.real is not None:
+            mask = speech.real[:, None, None, : speech.caches[0].length + 1]
+        speech.logits = self._logits(self._run(x, speech.caches, mask))
+        speech.position += 1
+
+    def _text(self, phones: Tensor, features: Tensor | None) -> Tensor:
+        """(L,) and (L, features) to (L, width)."""
+        if features is not None and len(features) != len(phones):
+            raise ValueError(f"There are {len(phones)} phones and features of {len(features)}.")
+        weight = self.symbols.weight
+        if features is None:
+            features = torch.zeros(len(phones), self.config.features)
+        x = self.symbols(phones.to(weight.device)) + self.features(features.to(weight.device, weight.dtype))
+        return x + self.symbol_scale * positions(0, len(x), x)
+
+    def _audio(self, tokens: Tensor) -> Tensor:
+        """(P,) to (1, P, width), counted from 0."""
+        return self._embedded(tokens[None], 0)
+
+    def _embedded(self, tokens: Tensor, position: int) -> Tensor:
+        """(B, L) tokens, the first of them at `position`, to (B, L, width)."""
+        x = self.tokens(tokens.to(self.tokens.weight.device))
+        return x + self.token_scale * positions(position, x.shape[1], x)
+
+    @staticmethod
+    def _first_mask(real: Tensor, phones: int, length: int) -> Tensor:
+        """(B, 1, length, length): who of [phones | prompt] may look where."""
+        sees = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+        sees[:phones, :phones] = True
+        return sees & real[:, None, None, :length]
+
+    def _caches(self, batch: int, slots: int) -> list[KVCache]:
+        weight, c = self.symbols.weight, self.config
+        size = c.width // c.heads
+        return [KVCache(batch, c.heads, slots, size, weight.dtype, weight.device) for _ in self.blocks]
+
+    def _run(self, x: Tensor, caches: list[KVCache], mask: Tensor | None) -> Tensor:
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x = block(x, mask, cache)
+        return x
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """What comes after the last position: (B, L, width) to (B, tokens + 1) float32."""
+        return self.head(x[:, -1]).float()
+
+
+def positions(start: int, count: int, like: Tensor) -> Tensor:
+    """Sines and cosines in turn (arXiv 1706.03762, 3.5), (count, width), of the dtype of `like`."""
+    width = like.shape[-1]
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angles = torch.arange(start, start + count)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).to(like.device, like.dtype)
