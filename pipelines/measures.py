@@ -36,7 +36,7 @@ from pipelines.layers.speaker import SAMPLE_RATE, SpeakerEncoder, speech_only
 from pipelines.types import Take, Units, Waveform
 
 Kind = Literal["locked", "forced", "free"]
-Better = Literal["lower", "higher", "nearer zero"]
+Better = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True)
@@ -451,7 +451,7 @@ def forced(truth: Sequence[Tensor], logits: Sequence[Tensor]) -> dict[str, float
         raise ValueError("Teacher-forced logits of the same units have the same shapes.")
     same = torch.stack([x.argmax(-1) == y.argmax(-1) for x, y in zip(truth, logits, strict=True)])
     divergence = torch.stack([_divergence(x, y) for x, y in zip(truth, logits, strict=True)])
-    apart = [float((x.double() - y.double()).abs().max()) for x, y in zip(truth, logits, strict=True)]
+    apart = [_largest_gap(x, y) for x, y in zip(truth, logits, strict=True)]
     steps = same.all(0)
     return {
         "top1": 100 * float(same.double().mean()),
@@ -459,6 +459,12 @@ def forced(truth: Sequence[Tensor], logits: Sequence[Tensor]) -> dict[str, float
         "gap": max(apart),
         "first_step": float(len(steps) if steps.all() else steps.int().argmin()),
     }
+
+
+def _largest_gap(truth: Tensor, other: Tensor) -> float:
+    """Where both forbid a unit (minus infinity) they do not differ."""
+    apart = torch.where(truth == other, 0, truth.double() - other.double())
+    return float(apart.abs().max())
 
 
 def _divergence(truth: Tensor, other: Tensor) -> Tensor:

@@ -283,10 +283,9 @@ def _table(figures: Sequence[Figure], title: str, columns: Sequence[str], of: st
         known = next((figure for figure in row if figure is not None), None)
         if known is None:
             continue
-        better = f"{measure.better} is better" if measure.better != "nearer zero" else "nearer 0 is better"
         unit = f" ({measure.unit})" if measure.unit else ""
         yield f'<tr><th scope="row">{escape(measure.label)}{escape(unit)}'
-        yield f"<small>{escape(measure.sentence)} {better.capitalize()}.</small></th>"
+        yield f"<small>{escape(measure.sentence)} {measure.better.capitalize()} is better.</small></th>"
         yield "".join(_cell(f and (f.median, f.low, f.high)) for f in row)
         if control:
             yield _cell((known.control_median, known.control_low, known.control_high), "control")
