@@ -51,9 +51,8 @@ class Screen:
     refine: gr.Button
     undo: gr.Button
     example: gr.Button
-    seed: gr.Number
-    locked: gr.Checkbox
-    speed: gr.Slider
+    language: gr.Dropdown
+    knobs: Knobs
     takes: gr.HTML
 
     @property
@@ -134,7 +133,7 @@ def build(
                 [], elem_id="takes", html_template='<div class="shelf"></div>', js_on_load=SHELF_SCRIPT
             )
     screen = Screen(
-        clip, coach, consent, closer, refine, undo, example, knobs.seed, knobs.locked, knobs.speed, takes,
+        clip, coach, consent, closer, refine, undo, example, language, knobs, takes,
     )  # fmt: skip
     original = gr.State(None)
     _wire_clip(desk, screen, original)
@@ -154,6 +153,7 @@ class Knobs:
     seed: gr.Number
     locked: gr.Checkbox
     speed: gr.Slider
+    prosody: gr.Radio
     temperature: gr.Slider
     top_p: gr.Slider
     repetition: gr.Slider
@@ -161,15 +161,17 @@ class Knobs:
     @property
     def all(self) -> list[gr.components.Component]:
         """In the order of `_ask`."""
-        return [self.seed, self.speed, self.temperature, self.top_p, self.repetition]
+        return [self.seed, self.speed, self.prosody, self.temperature, self.top_p, self.repetition]
 
 
 def _knobs(desk: Desk, t: Callable[[str], object]) -> Knobs:
     samples = desk.spec.samples
+    drawn = desk.spec.draws()
     with gr.Accordion(t("advanced"), open=False, elem_id="advanced"):
         speed = gr.Slider(
             0.5, 2.0, 1.0, step=0.05, label=t("speed.label"), info=t("speed.info"), elem_id="speed"
         )
+        prosody = prosodies(desk, t, "prosody")
         with gr.Row(equal_height=True, elem_classes="seedline"):
             seed = gr.Number(
                 0, label=t("seed.label"), info=t("seed.info"), precision=0, minimum=0, maximum=SEEDS - 1,
@@ -180,14 +182,28 @@ def _knobs(desk: Desk, t: Callable[[str], object]) -> Knobs:
         sampling = [
             gr.Slider(
                 low, high, 1.0, step=0.05, label=t(f"{name}.label"), info=t(f"{name}.info"),
-                elem_id=name, visible=samples,
+                elem_id=name, visible=samples, interactive=drawn,
             )
             for name, low, high in (("temperature", 0.1, 1.5), ("top_p", 0.1, 1.0), ("repetition", 1.0, 2.0))
         ]  # fmt: skip
         if not samples:
             plain(f'<p class="hint honest">{t("engine.honest")}</p>')
     dice.click(new_seed, None, seed, **AT_ONCE)
-    return Knobs(seed, locked, speed, *sampling)
+    prosody.change(
+        lambda chosen: [gr.update(interactive=desk.spec.draws(chosen))] * len(sampling), prosody, sampling,
+        **AT_ONCE,
+    )  # fmt: skip
+    return Knobs(seed, locked, speed, prosody, *sampling)
+
+
+def prosodies(desk: Desk, t: Callable[[str], object], name: str) -> gr.Radio:
+    """The engine's ways to say a sentence, hidden where there is but one."""
+    ways = desk.spec.prosodies
+    choices = [(t(f"prosody.{way}") if f"prosody.{way}" in words.TEXTS else way, way) for way in ways]
+    return gr.Radio(
+        choices, value=next(iter(ways), None), label=t("prosody.label"), elem_id=name, elem_classes="ways",
+        visible=len(ways) > 1,
+    )  # fmt: skip
 
 
 def new_seed() -> int:
@@ -250,6 +266,30 @@ def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
 # --- the work -----------------------------------------------------------------------------
 
 
+async def followed(
+    start: Callable[[str, str], Job], request: gr.Request, notice: gr.HTML, progress: gr.HTML
+) -> AsyncIterator[tuple[Job | None, dict]]:
+    """Start a job and give it with its progress as often as that changes; last when it has ended.
+
+    `start` takes the session and the page's language. Where it refuses, the job is None.
+    """
+    page = page_of(request)
+    try:
+        job = await asyncio.to_thread(start, request.session_hash, page)
+    except Exception as error:
+        yield None, {notice: markup.notice(trouble(error, page))}
+        return
+    shown = markup.progress(job, page)
+    yield job, {notice: "", progress: shown}
+    while not job.finished:
+        now = markup.progress(job, page)
+        if now != shown:
+            shown = now
+            yield job, {progress: now}
+        await asyncio.sleep(GLANCE)
+    yield job, {progress: markup.progress(job, page), notice: markup.notice(job.error or "")}
+
+
 @dataclass(frozen=True)
 class _Work:
     """What a running job changes on the page."""
@@ -266,27 +306,10 @@ class _Work:
 
     async def follow(
         self, start: Callable[[str, str], Job], request: gr.Request
-    ) -> AsyncIterator[tuple[Job, dict]]:
+    ) -> AsyncIterator[tuple[Job | None, dict]]:
         """Start a job and give what to show, again and again until it has ended."""
-        page, session = page_of(request), request.session_hash
-        try:
-            job = await asyncio.to_thread(start, session, page)
-        except Exception as error:
-            yield None, {self.notice: markup.notice(trouble(error, page))}
-            return
-        yield job, {self.notice: "", self.progress: markup.progress(job, page)} | self._running(True)
-        shown = ""
-        while not job.finished:
-            now = markup.progress(job, page)
-            if now != shown:
-                shown = now
-                yield job, {self.progress: now}
-            await asyncio.sleep(GLANCE)
-        yield (
-            job,
-            {self.progress: markup.progress(job, page), self.notice: markup.notice(job.error or "")}
-            | self._running(False),
-        )
+        async for job, shown in followed(start, request, self.notice, self.progress):
+            yield job, shown if job is None else shown | self._running(not job.finished)
 
     def _running(self, now: bool) -> dict:
         return {
@@ -308,13 +331,13 @@ def shelved(cards: list, page: str) -> list[dict[str, str]]:
 
 def _ask(
     clip: str | None, text: str, language: str, consent: bool, closer: bool,
-    seed: float | None, speed: float, temperature: float, top_p: float, repetition: float,
-    device: str, precision: str,
+    seed: float | None, speed: float, prosody: str | None, temperature: float, top_p: float,
+    repetition: float, device: str, precision: str,
 ) -> Ask:  # fmt: skip
     """The page's values by name."""
     return Ask(
         clip, text or "", language, bool(consent), bool(closer),
-        int(seed or 0), speed, temperature, top_p, repetition, device, precision,
+        int(seed or 0), speed, prosody or "", temperature, top_p, repetition, device, precision,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines import audio, blind, compare, report
-from pipelines.blind import Kind, Result, Sittings, Trial
+from pipelines.blind import KINDS, Kind, Result, Sittings, Trial
 from pipelines.compare import Comparison, Key, Plan, Step
 from pipelines.registry import Engines
 from pipelines.types import InputError, Request, Run, Take, Waveform
@@ -44,6 +44,7 @@ class Wanted:
     texts: str
     seeds: int = 2
     alone: bool = False  # each stage lowered by itself as well
+    recognise: bool = False  # count words misheard
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,7 @@ def planned(request: Request, wanted: Wanted, page: str) -> Plan:
         device=request.wish.device,
         refine=request.refine,
         stages_alone=wanted.alone,
+        recognise=wanted.recognise,
     )
 
 
@@ -196,7 +198,7 @@ class Booth:
     def begin(self, run: str, first: str, second: str, kind: Kind, trials: int, page: str) -> Trial:
         """Begin a blind test of two takes. Raises `InputError` where it cannot be begun."""
         comparison, keys = self._found(run, first, second, page)
-        if keys[0] == keys[1]:
+        if keys[0] == keys[1] or kind not in KINDS:
             raise InputError(words.say(page, "compare.error.alike"))
         sounds = (comparison.takes[keys[0]].waveform, comparison.takes[keys[1]].waveform)
         titles = (title(keys[0], "en"), title(keys[1], "en"))

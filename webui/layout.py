@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.i18n import I18nData
 
 from pipelines.types import Wish
-from webui import clone, markup, settings, words
+from webui import clone, compare, markup, settings, words
 from webui.clone import QUIET, page_of
 from webui.handlers import Desk
 from webui.routes import LOOPBACK, app_options
@@ -31,14 +31,17 @@ def build(desk: Desk, wish: Wish | None = None) -> gr.Blocks:
     with gr.Blocks(title="Myna", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         store = gr.BrowserState({}, storage_key="myna-settings", **STORE)
         shelf = gr.BrowserState([], storage_key="myna-takes", **STORE)
+        latest = gr.BrowserState(None, storage_key="myna-comparison", **STORE)
         radios = settings.radios(I18nData, wish)
         clone.plain(markup.header(_bird(), "Myna", str(I18nData("tagline"))), elem_id="top")
-        with gr.Tabs(elem_id="screens"):
+        with gr.Tabs(elem_id="screens") as tabs:
             with gr.Tab(I18nData("tab.clone"), id="clone"):
                 screen = clone.build(desk, I18nData, radios.device, radios.precision, shelf)
+            with gr.Tab(I18nData("tab.compare"), id="compare") as tab:
+                bench = compare.build(desk, I18nData, screen, radios.device, latest, tabs, tab)
             with gr.Tab(I18nData("tab.settings"), id="settings"):
                 panel = settings.build(desk, I18nData, radios, screen, store)
-        _wire_visits(page, desk, wish, screen, panel, store, shelf)
+        _wire_visits(page, desk, wish, screen, bench, panel, store, shelf)
     page.queue(default_concurrency_limit=None, api_open=False)
     return page
 
@@ -47,7 +50,7 @@ def launch_options(desk: Desk, host: str = "127.0.0.1") -> dict[str, Any]:
     """What `Blocks.launch` needs beside the address and the password."""
     return {
         "theme": theme(),
-        "css_paths": [HERE / "page.css"],
+        "css_paths": [HERE / "page.css", HERE / "compare.css"],
         "head": _head(desk),
         "i18n": _i18n(),
         "app_kwargs": app_options(desk, loopback=host in LOOPBACK),
@@ -65,8 +68,10 @@ def launch_options(desk: Desk, host: str = "127.0.0.1") -> dict[str, Any]:
     }
 
 
-def _wire_visits(page, desk, wish, screen, panel, store, shelf) -> None:
-    def arrive(kept: object, tokens: object, clip: str | None, request: gr.Request) -> list[object]:
+def _wire_visits(page, desk, wish, screen, bench, panel, store, shelf) -> None:
+    def arrive(
+        kept: object, tokens: object, run: object, clip: str | None, request: gr.Request
+    ) -> list[object]:
         language = page_of(request)
         cards = desk.arrive(request.session_hash, tokens)
         return [
@@ -74,6 +79,7 @@ def _wire_visits(page, desk, wish, screen, panel, store, shelf) -> None:
             *clone.look(desk, clip, language),
             clone.shelved(cards, language),
             [card.token for card in cards],
+            *compare.arrival(desk, run, language),
         ]
 
     def leave(request: gr.Request) -> None:
@@ -81,9 +87,10 @@ def _wire_visits(page, desk, wish, screen, panel, store, shelf) -> None:
 
     filled = [
         panel.radios.device, panel.radios.precision, panel.table, panel.engine, panel.about,
-        screen.speed, screen.seed, screen.locked, *screen.of_clip, screen.takes, shelf,
+        screen.knobs.speed, screen.knobs.seed, screen.knobs.locked, *screen.of_clip, screen.takes, shelf,
+        bench.found, bench.latest,
     ]  # fmt: skip
-    page.load(arrive, [store, shelf, screen.clip], filled, **QUIET)
+    page.load(arrive, [store, shelf, bench.latest, screen.clip], filled, **QUIET)
     page.unload(leave)
 
 
@@ -105,11 +112,12 @@ def _head(desk: Desk) -> str:
         for place, language in enumerate(("en", "zh"))
     }
     known = json.dumps({"rate": desk.spec.sample_rate, "words": said}, ensure_ascii=False)
-    script = (HERE / "player.js").read_text(encoding="utf-8")
+    scripts = [(HERE / name).read_text(encoding="utf-8") for name in ("player.js", "listen.js")]
     icon = quote(_bird())
     return (
         f'<link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{icon}">'
-        f"<script>window.mynaKnows = {known};</script><script>{script}</script>"
+        f"<script>window.mynaKnows = {known};</script>"
+        + "".join(f"<script>{script}</script>" for script in scripts)
     )
 
 

@@ -94,6 +94,8 @@ def progress(job: Job, page: str) -> str:
         return f'<p class="unseen">{escape(ready)}</p>'
     key = "stopping" if job.stopping else job.stage
     said = words.say(page, f"progress.{key}", done=job.done, total=job.total)
+    if job.words and page == "en" and key == "compare":
+        said = f"{said} · {job.words}"
     share = 100 * job.share
     now = f' aria-valuenow="{share:.0f}"' if share else ""
     sound = f' data-sound="myna/sound/{job.token}"' if job.speaks else ""
@@ -137,7 +139,7 @@ def take(card: Card, page: str) -> str:
         f"style=\"--picture:url('{here}/spectrogram.png')\"><i></i></div>"
         f'<dl class="figures">{_figures(card, say)}</dl>'
         f"{_notes(card.notes, say)}{_again(card, say)}"
-        f"<details><summary>{say('take.stages')}</summary>{_stages(card, say)}</details>"
+        f"<details><summary>{say('take.stages')}</summary>{_stages(card, say)}{_heard(card, say)}</details>"
         '<footer class="actions">'
         f'<a class="button" href="{here}/take.wav" download="{name}.wav">{say("take.wav")}</a>'
         f'<a class="button" href="{here}/take.srt" download="{name}.srt">{say("take.subtitles")}</a>'
@@ -145,6 +147,10 @@ def take(card: Card, page: str) -> str:
         f"{_remake(card, say)}"
         f'<button type="button" data-act="delete" class="quiet">{say("take.delete")}</button></footer>'
     )
+
+
+def _heard(card: Card, say) -> str:
+    return f'<p class="hint">{say("take.heard", words=card.heard)}</p>' if card.heard else ""
 
 
 def _remake(card: Card, say) -> str:

@@ -51,8 +51,7 @@
   const play = async (path) => {
     const token = path.split('/').pop();
     if (!context || live.token === token) return;
-    hush();
-    document.querySelectorAll('.take audio').forEach((audio) => audio.pause());
+    quieten();
     Object.assign(live, {token, drained: false, abort: new AbortController()});
     live.start = live.end = context.currentTime + LEAD;
     let rest = new Uint8Array(0);
@@ -128,8 +127,7 @@
       handOver(card);
       show(card);
     } else if (audio.paused) {
-      hush();
-      document.querySelectorAll('.take audio').forEach((other) => other !== audio && other.pause());
+      quieten();
       audio.play();
     } else {
       audio.pause();
@@ -190,21 +188,24 @@
   /* ---------------------------------------------------------------- keyboard and clicks */
   const visible = (element) => element && element.offsetParent !== null && !element.disabled;
 
+  const seen = (...names) => names.map((name) => document.getElementById(name)).find(visible);
+
   document.addEventListener('click', (event) => {
     if (event.target.closest('#speak')) wake();
     if (event.target.closest('#stop')) hush();
   }, true);
 
   document.addEventListener('keydown', (event) => {
-    const speak = document.getElementById('speak');
-    const stop = document.getElementById('stop');
-    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && visible(speak)) {
+    if (document.querySelector('dialog[open]')) return; // it has its own keys
+    const go = seen('speak', 'compare-go');
+    const stop = seen('stop', 'compare-stop');
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && go) {
       event.preventDefault();
       event.stopPropagation();
       // Gradio takes the text over on input; a frame later it has the last letter too.
-      requestAnimationFrame(() => speak.click());
+      requestAnimationFrame(() => go.click());
     } else if (event.key === 'Escape') {
-      if (visible(stop)) stop.click();
+      if (stop) stop.click();
       else hush();
     }
   }, true);
@@ -268,7 +269,15 @@
     tick();
   };
 
-  window.myna = {listen, shelve, hush, heard, live, context: () => context};
+  /* Let one thing be heard at a time: `keep` is what starts now. */
+  const quieten = (keep) => {
+    hush();
+    document.querySelectorAll('.take audio').forEach((audio) => audio.pause());
+    const {pair, trial} = window.myna.listening;
+    [pair, trial].forEach((ensemble) => { if (ensemble && ensemble !== keep) ensemble.pause(); });
+  };
+
+  window.myna = {listen, shelve, hush, heard, live, context: () => context, wake, address, quieten};
   if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', settle);
   else settle();
 })();

@@ -86,11 +86,12 @@ def choices(desk: Desk, device: str, precision: str, page: str) -> tuple[dict, d
     places += [(f"{place} — {hardware.describe(place)}", place) for place in desk.table]
     here = desk.choice(Wish(device, "auto"))
     modes = [(words.say(page, "settings.auto.is", used=here.placement.say), "auto")]
-    modes += [(_labelled(desk, here.placement.device, mode, page), mode) for mode in MODES]
+    modes += [(labelled(desk, here.placement.device, mode, page), mode) for mode in MODES]
     return gr.update(choices=places, value=device), gr.update(choices=modes, value=precision)
 
 
-def _labelled(desk: Desk, place: str, mode: str, page: str) -> str:
+def labelled(desk: Desk, place: str, mode: str, page: str) -> str:
+    """A precision with its verdict, for a choice."""
     verdict = desk.table[place][mode]
     said = [words.say(page, f"verdict.{verdict.verdict}")]
     if verdict.speed is not None and mode != "float32":
@@ -135,9 +136,10 @@ def _wire(
     shown = [device, precision, refusal, safe, offered, store]
     gr.on([device.input, precision.input], chosen, [device, precision, store], shown, **AT_ONCE)
     safe.click(accept, [offered, store], shown, **AT_ONCE)
+    knobs = screen.knobs
     gr.on(
-        [screen.speed.release, screen.speed.change, screen.locked.input, screen.seed.input], keep,
-        [screen.speed, screen.locked, screen.seed, store], store, **AT_ONCE,
+        [knobs.speed.release, knobs.speed.change, knobs.locked.input, knobs.seed.input], keep,
+        [knobs.speed, knobs.locked, knobs.seed, store], store, **AT_ONCE,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "任意声音，说出新的话，全在自己的电脑上。",
     ),
     "tab.clone": ("Clone", "克隆"),
+    "tab.compare": ("Compare", "比较"),
     "tab.settings": ("Settings", "设置"),
     # --- clone: the voice
     "voice.heading": ("The voice", "声音"),
@@ -56,6 +57,12 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "seed.info": ("The same seed and text give the same sound.", "相同的种子和文字得到相同的声音。"),
     "seed.dice": ("🎲 Roll another seed", "🎲 换一个种子"),
     "seed.lock": ("Keep this seed for the next take", "下一次也用这个种子"),
+    "prosody.label": ("Melody", "语调"),
+    "prosody.steady": ("Steady: the same melody every time", "平稳：每次语调相同"),
+    "prosody.lively": (
+        "Lively: drawn by chance, different with every seed",
+        "活泼：随机决定，每个种子都不同",
+    ),
     "temperature.label": ("Liveliness", "活泼程度"),
     "temperature.info": (
         "How freely the voice varies; low is steady, high is surprising.",
@@ -153,6 +160,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "placement.",
         "已重做：这次字节不同（{other}）。此后有东西变了，请看配方里的 machine 和 placement。",
     ),
+    "take.heard": ("The clip was heard as: {words}", "片段听到的内容：{words}"),
     "take.delete": ("Delete", "删除"),
     "take.deleted": ("The take is deleted.", "已删除。"),
     "stage.listen": ("Listen", "听"),
@@ -207,6 +215,252 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "浏览器只在本机地址或 https 下才能录音，请改为拖入文件。",
     ),
     "clip.drop": ("Drop a sound file here\n- or -\nClick to choose one", "把声音文件拖到这里\n或\n点击选择"),
+    # --- compare: what to compare
+    "compare.heading": ("What to compare", "比较什么"),
+    "compare.hint": (
+        "The same sentences in the same voice, once in full precision (float32) and once in each lower one: "
+        "hear whether you hear it.",
+        "同样的句子、同样的声音，一次用完整精度（float32），再用每种较低的精度各说一次：听听您能否听出差别。",
+    ),
+    "compare.voice": ("The voice", "声音"),
+    "compare.voice.clip": (
+        "The clip on the Clone screen: {seconds:.1f} s.",
+        "“克隆”页上的片段：{seconds:.1f} 秒。",
+    ),
+    "compare.voice.example": (
+        "The example voice from the Clone screen: {seconds:.1f} s.",
+        "“克隆”页上的示例声音：{seconds:.1f} 秒。",
+    ),
+    "compare.voice.none": (
+        "No clip yet: choose or record one on the Clone screen.",
+        "还没有片段：请先在“克隆”页选择或录制一段。",
+    ),
+    "compare.voice.other": ("Choose another clip", "换一个片段"),
+    "compare.modes": ("Precisions to compare with float32", "与 float32 比较的精度"),
+    "compare.modes.not": ("Not possible here", "本机不可用"),
+    "compare.engine": ("Engine", "引擎"),
+    "compare.texts": ("Sentences", "句子"),
+    "compare.texts.info": (
+        "One a line, each a trial of its own. Ten seconds or less are best for listening.",
+        "每行一句，各自比较。每句十秒以内最适合试听。",
+    ),
+    "compare.seeds": ("Seeds", "随机种子数"),
+    "compare.seeds.info": (
+        "How often each sentence is said with other chance. More give surer figures and take longer.",
+        "每句话用不同的随机数说几遍。越多数据越可靠，用时也越长。",
+    ),
+    "compare.alone": (
+        "Lower each stage alone as well, to hear where it matters",
+        "也单独降低每个阶段的精度，听出差别在哪里",
+    ),
+    "compare.recognise": (
+        "Count the words that a speech recogniser mishears (slower)",
+        "统计语音识别听错的词（较慢）",
+    ),
+    "compare.go": ("Compare", "开始比较"),
+    "compare.results": ("Results", "结果"),
+    "compare.empty": (
+        "Three cards will stand here: how each precision sounds and what it costs. "
+        "Then a blind test tells whether you can hear it.",
+        "结果会以卡片显示：每种精度听起来如何、代价多大。随后可用盲听测试您能否听出来。",
+    ),
+    "compare.steady": (
+        "This way of speaking draws nothing by chance: with another seed it says the same units. "
+        "Measures of drawn sequences are left out, and the control is the voice moved by a hundredth and "
+        "other breath noise.",
+        "这种说法不含随机抽样：换种子得到的单元相同。因此不列出抽样序列的指标，对照组改为把声音移动百分之一并换气声噪声。",
+    ),
+    "compare.error.long": (
+        "At most {most} sentences of {limit} characters are compared at once; leave some out.",
+        "一次最多比较 {most} 句，每句最多 {limit} 个字符，请减少一些。",
+    ),
+    "compare.error.modes": (
+        "Choose at least one precision to compare with float32.",
+        "请至少选择一种与 float32 比较的精度。",
+    ),
+    "compare.error.gone": (
+        "This comparison is no longer here: a server keeps the latest few. Compare again.",
+        "这次比较已不在了：服务器只保留最近几次。请重新比较。",
+    ),
+    "compare.error.take": (
+        "There is no sound for this choice; choose another.",
+        "这个选择没有声音，请换一个。",
+    ),
+    "compare.error.alike": ("Choose two different takes.", "请选择两条不同的录音。"),
+    "compare.error.trials": ("Choose how many trials: a whole number.", "请选择次数（整数）。"),
+    "progress.compare": ("Take {done} of {total}", "第 {done} 条，共 {total} 条"),
+    # --- compare: what was found
+    "compare.ready": ("The comparison is ready.", "比较完成。"),
+    "compare.stopped": (
+        "Stopped early: these are the results so far.",
+        "已提前停止：以下是到目前为止的结果。",
+    ),
+    "compare.sounds": ("Sounds like", "听起来"),
+    "compare.costs": ("Costs", "代价"),
+    "compare.level.reference": ("the reference", "参照"),
+    "compare.level.same": ("the same", "相同"),
+    "compare.level.near": ("very near", "非常接近"),
+    "compare.level.other": ("another reading", "另一种读法"),
+    "compare.level.worse": ("worse", "变差"),
+    "compare.level.no sound": ("no sound", "没有声音"),
+    "compare.level.impossible": ("not possible here", "本机不可用"),
+    "compare.blind": ("Can you hear it? Take the blind test", "您听得出来吗？开始盲听测试"),
+    "compare.zip": ("Download everything (zip)", "全部下载（zip）"),
+    "compare.listen": ("Listen side by side", "并排试听"),
+    "compare.figures": ("All figures", "所有数据"),
+    "compare.more": ("What was made, and notes", "做了什么，以及说明"),
+    "compare.text": ("Sentence", "句子"),
+    "compare.seed": ("Seed", "种子"),
+    "compare.first": ("A", "A"),
+    "compare.second": ("B", "B"),
+    "compare.group.free": ("Said by each itself", "各自重新说"),
+    "compare.group.locked": ("Same units, only rendered", "单元相同，只重新合成"),
+    "compare.group.alone": ("One stage lowered alone", "只降低一个阶段"),
+    "compare.group.control": ("Control: float32 once more", "对照：再次用 float32"),
+    "compare.kind.reference": ("float32", "float32"),
+    "compare.kind.free": ("{mode}, its own reading", "{mode}，自己的读法"),
+    "compare.kind.locked": ("{mode}, the same units", "{mode}，相同单元"),
+    "compare.kind.alone": ("{mode}, only {stage}", "{mode}，仅“{stage}”"),
+    "compare.kind.control": ("float32, another seed", "float32，另一个种子"),
+    "compare.kind.nudged": ("float32, voice moved a little", "float32，声音略微移动"),
+    "compare.kind.noise": ("float32, other breath noise", "float32，另一种气声噪声"),
+    "compare.player": (
+        "Two takes side by side. Space plays and pauses, A and B choose, S switches, D is the difference.",
+        "两条录音并排试听。空格播放或暂停，A、B 选择，S 切换，D 为差异。",
+    ),
+    "compare.keys": (
+        "Space plays · S switches at the same place · A, B, D choose",
+        "空格播放 · S 在同一位置切换 · A、B、D 选择",
+    ),
+    "compare.loading": ("Getting both takes ready …", "正在准备两条录音……"),
+    "compare.switch": ("Switch", "切换"),
+    "compare.difference": ("Difference", "差异"),
+    "compare.difference.none": (
+        "These two were said anew, so their difference sample by sample means nothing.",
+        "这两条是各自重新说的，逐点相减没有意义。",
+    ),
+    "compare.difference.is": (
+        "The difference is {quieter:.0f} dB below the voice; it is played {louder:.0f} dB louder.",
+        "差异比人声低 {quieter:.0f} dB，播放时放大了 {louder:.0f} dB。",
+    ),
+    "compare.difference.zero": (
+        "There is no difference at all: sample by sample the same.",
+        "毫无差异：逐个采样完全相同。",
+    ),
+    "compare.picture": (
+        "Spectrogram of {which}: {seconds:.1f} s from left to right, up to {top:.0f} kHz.",
+        "{which} 的频谱图：从左到右 {seconds:.1f} 秒，最高 {top:.0f} kHz。",
+    ),
+    "compare.scale": (
+        "A and B share one scale of {span:.0f} dB; |A−B| runs from 0 to {range:.0f} dB.",
+        "A 与 B 使用同一刻度，共 {span:.0f} dB；|A−B| 为 0 到 {range:.0f} dB。",
+    ),
+    "compare.parting": (
+        "Where they part: at most {most:.1f} dB, at {when:.1f} s; {mean:.1f} dB on average.",
+        "差异所在：最大 {most:.1f} dB，在 {when:.1f} 秒处；平均 {mean:.1f} dB。",
+    ),
+    "compare.apart": ("Where they part", "差异所在"),
+    "compare.only": ("only {stage}", "仅“{stage}”"),
+    "compare.table.locked": (
+        "The same units, only rendered in each precision",
+        "单元相同，只用各精度重新合成",
+    ),
+    "compare.table.forced": (
+        "What the speaking model would have chosen, step by step",
+        "说话模型逐步会选什么",
+    ),
+    "compare.table.free": ("Each precision's own reading", "各精度自己的读法"),
+    "compare.table.costs": ("What it costs", "代价"),
+    "compare.measure": ("Measure", "指标"),
+    "compare.control": ("Control", "对照"),
+    "compare.figures.hint": (
+        "Each figure is the median over sentences and seeds, with the range it is 95 % sure to lie in. The "
+        "control is float32 against float32 with other chance: what stays within it is ordinary variation.",
+        "每个数字都是各句各种子的中位数，括号内为 95 % 置信范围。"
+        "对照是 float32 换随机数后与自身比较：落在其中的属于正常变化。",
+    ),
+    "compare.rtf": ("Work for a second of sound", "每秒声音的计算"),
+    "compare.speed": ("Speed against float32", "相对 float32 的速度"),
+    "compare.memory": ("Weights in memory", "权重占用内存"),
+    "compare.load": ("Loading", "载入"),
+    "compare.costs.hint": (
+        "Speeds are ratios to float32 of the same texts and seeds in the same run.",
+        "速度为同一次运行中相同文字和种子与 float32 之比。",
+    ),
+    "compare.noisy": (
+        "The machine was busy with other things while this was timed.",
+        "计时期间本机在忙别的事情。",
+    ),
+    "compare.made": (
+        "{count} takes of {texts} sentences on {place}.",
+        "在 {place} 上为 {texts} 句话生成了 {count} 条录音。",
+    ),
+    "compare.left_out": ("Not made", "未生成"),
+    # --- the blind test
+    "blind.heading": ("Blind test", "盲听测试"),
+    "blind.hint": (
+        "You hear A, B and X, at one loudness and in a new order each time. X is either A or B. "
+        "You are told how you did only after the last trial.",
+        "您会听到 A、B 和 X，音量一致，每次顺序重新决定。X 是 A 或 B 之一。做完最后一次才会告诉您结果。",
+    ),
+    "blind.kind": ("The question", "问题"),
+    "blind.kind.abx": ("Which of the two is X?", "X 是哪一个？"),
+    "blind.kind.preference": ("Which sounds better?", "哪个更好听？"),
+    "blind.trials": ("How many trials", "次数"),
+    "blind.trials.hint": (
+        "Fixed before you begin: whoever stops when it looks good fools himself. 5 to 50.",
+        "开始前就要定好：看到结果好就停会自欺。5 到 50 次。",
+    ),
+    "blind.trials.own": ("Own number", "自定次数"),
+    "blind.begin": ("Begin", "开始"),
+    "blind.close": ("Close", "关闭"),
+    "blind.number": ("Trial {number} of {trials}", "第 {number} 次，共 {trials} 次"),
+    "blind.ask.abx": ("Listen as often as you like. Which of the two is X?", "可以反复听。X 是哪一个？"),
+    "blind.ask.preference": (
+        "Listen as often as you like. Which of the two sounds better?",
+        "可以反复听。哪一个更好听？",
+    ),
+    "blind.listen": ("Listen", "试听"),
+    "blind.listen.to": ("Listen to {letter}", "听 {letter}"),
+    "blind.answer": ("Your answer", "您的回答"),
+    "blind.abx.A": ("X is A", "X 是 A"),
+    "blind.abx.B": ("X is B", "X 是 B"),
+    "blind.preference.A": ("A is better", "A 更好"),
+    "blind.preference.B": ("B is better", "B 更好"),
+    "blind.preference.=": ("No difference", "没有差别"),
+    "blind.next": ("Next", "下一次"),
+    "blind.last": ("Finish", "完成"),
+    "blind.pause": ("Pause or play", "暂停或播放"),
+    "blind.first": ("Choose an answer first: 1 or 2.", "请先选择回答：1 或 2。"),
+    "blind.keys.abx": (
+        "A, B, X listen · Space pauses · 1 or ← is A, 2 or → is B · Enter goes on · Esc for later",
+        "A、B、X 试听 · 空格暂停 · 1 或 ← 选 A，2 或 → 选 B · Enter 继续 · Esc 稍后再做",
+    ),
+    "blind.keys.preference": (
+        "A, B listen · Space pauses · 1 or ← is A, 2 or → is B, 3 neither · Enter goes on · Esc for later",
+        "A、B 试听 · 空格暂停 · 1 或 ← 选 A，2 或 → 选 B，3 没有差别 · Enter 继续 · Esc 稍后再做",
+    ),
+    "blind.later": ("Later", "稍后再做"),
+    "blind.abandon": ("Give up", "放弃"),
+    "blind.resume": ("Go on with the blind test", "继续盲听测试"),
+    "blind.result": ("Your result", "您的结果"),
+    "blind.right": ("Right", "答对"),
+    "blind.chosen": ("{name} chosen", "选 {name}"),
+    "blind.p": ("Chance does as well", "靠运气达到"),
+    "blind.p.value": ("p = {p:.4f}", "p = {p:.4f}"),
+    "blind.rate.abx": ("True rate of right answers", "真实答对率"),
+    "blind.rate.preference": ("True rate of choosing it", "真实选择率"),
+    "blind.rate.value": ("{low:.0%} to {high:.0%}", "{low:.0%} 到 {high:.0%}"),
+    "blind.rate.hint": (
+        "With 95 % confidence, were you to do this for ever. Guessing gives 50 %.",
+        "若一直做下去，有 95 % 的把握落在此范围。瞎猜为 50 %。",
+    ),
+    "blind.what": ("The two sounds were {first} and {second}.", "两个声音分别是 {first} 和 {second}。"),
+    "blind.list": ("Trial by trial", "逐次结果"),
+    "blind.was": ("It was", "正确"),
+    "blind.first_was": ("{name} was", "{name} 是"),
+    "blind.said": ("You said", "您答"),
+    "blind.again": ("Once more", "再来一次"),
     # --- settings
     "settings.heading": ("Device and precision", "设备与精度"),
     "settings.hint": (
@@ -283,6 +537,39 @@ CHINESE_MENDS: Mapping[str, str] = {
 }
 
 
+# `pipelines.compare` and `pipelines.blind` speak English too.
+CHINESE_LEVELS: Mapping[str, str] = {
+    "reference": "完整精度，其他精度都以它为参照。",
+    "same": "与 float32 完全一样。",
+    "near": "与 float32 非常接近：差别比换一个随机数还小。",
+    "other": "另一种读法：与 float32 的差别同换一个随机数相当。",
+    "worse": "比换一个随机数的差别更大：请用耳朵判断。",
+}
+CHINESE_MEASURES: Mapping[str, tuple[str, str]] = {
+    "lsd": ("对数谱距离", "两个声音的频谱平均相差多少；低于约 1 dB 时几乎没人听得出。"),
+    "mcd": ("梅尔倒谱失真", "不计音量，音色相差多少；0 表示相同。"),
+    "snr": ("信噪比", "人声比两者之差响多少；CD 为 96。"),
+    "mr_stft": ("多分辨率 STFT", "从粗到细同时看，频谱相差多少；0 表示相同。"),
+    "stoi": ("可懂度（STOI）", "float32 中听得懂的内容还有多少能听懂：1 表示全部。"),
+    "pesq": ("质量（PESQ）", "电话测试的听众会如何评价差别，从 1（差）到 4.6（无差别）。"),
+    "top1": ("首选相同", "模型有多少步认为最可能的单元与 float32 相同。"),
+    "kl": ("每步散度（KL）", "模型对下一步的预期变化了多少；0 表示完全没变。"),
+    "gap": ("logit 最大差", "模型给出的单个分数变化最大的一个。"),
+    "first_step": ("首次变化前的步数", "多少步之后最可能的单元第一次不同。"),
+    "dtw_mcd": ("两种读法的距离（DTW-MCD）", "把两种读法在时间上对齐后，音色相差多少。"),
+    "wer_change": ("误听词数的变化", "每一百个词里，语音识别比听 float32 时多听错几个。"),
+    "similarity_change": (
+        "与原声相似度的变化",
+        "比 float32 的读法更像还是更不像原说话人（陌生人约低 0.4）。",
+    ),
+    "duration": ("长度", "比 float32 的读法长或短多少。"),
+    "pitch": ("音高", "平均音高与 float32 的读法相差多少。"),
+    "pitch_range": ("语调起伏", "语调比 float32 的读法更活泼还是更平。"),
+    "units_equal": ("单元相同", "两种读法在同一位置有多少单元（模型的声音字母）相同。"),
+    "units_first": ("相同到何时", "在第一个不同的单元之前，两种读法一致了多久。"),
+}
+
+
 def say(language: str, key: str, **values: object) -> str:
     """The sentence of a key. Raises `KeyError` for a key that is not written."""
     english, chinese = TEXTS[key]
@@ -309,6 +596,42 @@ def catalogue(language: str) -> dict[str, str]:
     return {key: pair[1 if language == "zh" else 0] for key, pair in TEXTS.items()} | {
         "consent": CONSENT[language]
     }
+
+
+def measure(page: str, name: str, label: str, sentence: str) -> tuple[str, str]:
+    """A measure's label and sentence in the page's language; English where none is written."""
+    return CHINESE_MEASURES.get(name, (label, sentence)) if page == "zh" else (label, sentence)
+
+
+def card(page: str, level: str, sounds: str, costs: str, cost: object) -> tuple[str, str]:
+    """A mode's two sentences in the page's language: how it sounds and what it costs."""
+    if page != "zh":
+        return sounds, costs
+    told = CHINESE_LEVELS.get(level, sounds)
+    return told, costs if cost is None else _cost(cost)
+
+
+def _cost(cost) -> str:
+    if cost.speed is None:
+        return f"每秒声音需计算 {cost.rtf:.2f} 秒，权重占 {cost.weights / 1e6:.0f} MB。"
+    return f"速度为 float32 的 {cost.speed:.2f} 倍，权重占用为其 {cost.memory:.2f} 倍。"
+
+
+def outcome(page: str, result) -> str:
+    """How a blind test ended, in words that say no more than it does."""
+    if page != "zh":
+        return result.words
+    odds = f"p = {result.p:.4f}"
+    if result.kind == "abx":
+        score = f"{result.trials} 次中答对 {result.score} 次，{odds}"
+        if result.clear:
+            return f"您听出了差别：{score}。只靠瞎猜，平均 {1 / result.p:,.0f} 轮才会有一次这么好。"
+        return f"{result.trials} 次中您未能听出差别；这并不证明两者相同。（{score}。）"
+    score = f"{result.score} 比 {result.counted - result.score}，{odds}"
+    if result.clear:
+        liked = result.names[0 if 2 * result.score > result.counted else 1]
+        return f"您更喜欢 {liked}（{score}）。"
+    return f"{result.trials} 次中没有明显偏好；这并不证明两者一样好听。（{score}。）"
 
 
 def finding(

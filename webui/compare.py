@@ -1,0 +1,222 @@
+"""The Compare screen: one voice, a few sentences, several precisions; how they sound and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import gradio as gr
+
+from webui import markup, results, words
+from webui.clone import AT_ONCE, QUIET, Screen, followed, page_of, plain, prosodies
+from webui.comparing import DEFAULT_TEXTS, SEEDS, Wanted
+from webui.handlers import Ask, Desk
+from webui.jobs import trouble
+from webui.settings import labelled
+
+FOUND_SCRIPT = """
+const place = element.querySelector('.found');
+const draw = () => window.myna.compared(place, props.value || '');
+watch('value', draw);
+draw();
+"""
+RESUME_SCRIPT = """
+element.querySelector('button').addEventListener('click', () => window.myna.resumeBlind());
+window.myna.offerBlind();
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the rest of the page fills in."""
+
+    voice: gr.HTML
+    consent: gr.Checkbox
+    modes: gr.CheckboxGroup
+    impossible: gr.HTML
+    found: gr.HTML
+    latest: gr.BrowserState
+
+    @property
+    def of_clone(self) -> list[gr.components.Component]:
+        """What shows the clip and the device that are chosen on other screens."""
+        return [self.voice, self.consent, self.modes, self.impossible]
+
+
+@dataclass(frozen=True)
+class _Controls:
+    """What is pressed and what tells of the work."""
+
+    prosody: gr.Radio
+    texts: gr.Textbox
+    seeds: gr.Slider
+    alone: gr.Checkbox
+    recognise: gr.Checkbox
+    go: gr.Button
+    stop: gr.Button
+    notice: gr.HTML
+    progress: gr.HTML
+
+
+def build(
+    desk: Desk,
+    t: Callable[[str], object],
+    screen: Screen,
+    device: gr.Radio,
+    latest: gr.BrowserState,
+    tabs: gr.Tabs,
+    tab: gr.Tab,
+) -> Bench:
+    """Lay out the screen and wire it. `screen` is Clone, whose clip is used; `latest` keeps a run's token."""
+    with gr.Row(elem_classes="bench", equal_height=False):
+        with gr.Column(elem_classes="make", min_width=320):
+            with gr.Column(elem_classes="sheet"):
+                plain(markup.heading(str(t("compare.heading"))))
+                plain(markup.hint(str(t("compare.hint"))))
+                modes = gr.CheckboxGroup([], label=t("compare.modes"), elem_id="compare-modes")
+                impossible = plain(elem_id="compare-impossible")
+                texts = gr.Textbox(
+                    DEFAULT_TEXTS, label=t("compare.texts"), info=t("compare.texts.info"), lines=3,
+                    max_lines=14, elem_id="compare-texts",
+                )  # fmt: skip
+                with gr.Accordion(t("advanced"), open=False, elem_id="compare-advanced", elem_classes="fold"):
+                    prosody = prosodies(desk, t, "compare-prosody")
+                    seeds = gr.Slider(
+                        1, SEEDS, 2, step=1, label=t("compare.seeds"), info=t("compare.seeds.info"),
+                        elem_id="compare-seeds",
+                    )  # fmt: skip
+                    alone = gr.Checkbox(label=t("compare.alone"), elem_id="compare-alone", container=False)
+                    recognise = gr.Checkbox(
+                        label=t("compare.recognise"), elem_id="compare-recognise", container=False
+                    )
+            with gr.Column(elem_classes="sheet"):
+                plain(markup.heading(str(t("compare.voice"))))
+                voice = plain(elem_id="compare-voice")
+                consent = gr.Checkbox(
+                    label=t("consent"), elem_id="compare-consent", container=False, visible=False
+                )
+                with gr.Row(elem_classes="chips"):
+                    other = gr.Button(t("compare.voice.other"), elem_id="compare-other", size="sm")
+            with gr.Column(elem_classes="sheet go"):
+                notice = plain("", elem_id="compare-notice", html_template='<div role="alert">${value}</div>')
+                progress = plain(
+                    "", elem_id="compare-progress",
+                    html_template='<div aria-live="polite">${value}</div>',
+                )  # fmt: skip
+                with gr.Row(elem_classes="buttons"):
+                    go = gr.Button(t("compare.go"), variant="primary", size="lg", elem_id="compare-go")
+                    stop = gr.Button(
+                        t("stop"), variant="stop", size="lg", elem_id="compare-stop", visible=False
+                    )
+        with gr.Column(elem_classes="takes", min_width=320):
+            plain(markup.heading(str(t("compare.results"))))
+            plain(
+                f'<button type="button" id="resume-blind" class="button" hidden>{t("blind.resume")}</button>',
+                js_on_load=RESUME_SCRIPT,
+            )
+            plain(f'<p class="empty">{t("compare.empty")}</p>', elem_id="compare-empty")
+            found = plain(
+                "", elem_id="found", html_template='<div class="found"></div>', js_on_load=FOUND_SCRIPT
+            )
+    bench = Bench(voice, consent, modes, impossible, found, latest)
+    controls = _Controls(prosody, texts, seeds, alone, recognise, go, stop, notice, progress)
+    _wire_voice(desk, bench, screen, device, tab)
+    _wire_work(desk, bench, controls, screen, device)
+    other.click(lambda: gr.update(selected="clone"), None, tabs, **AT_ONCE)
+    return bench
+
+
+def arrival(desk: Desk, token: object, page: str) -> list[object]:
+    """For results and their token: the run that the browser remembers, where it is still kept."""
+    found = desk.booth.comparison(token) if isinstance(token, str) else None
+    return [results.comparison(found, token, page), token] if found else ["", None]
+
+
+# --- the voice and the modes -------------------------------------------------------------
+
+
+def _wire_voice(desk: Desk, bench: Bench, screen: Screen, device: gr.Radio, tab: gr.Tab) -> None:
+    def shown(
+        path: str | None, ticked: bool, place: str, chosen: list[str], request: gr.Request
+    ) -> list[object]:
+        page = page_of(request)
+        return [*_voice(desk, path, ticked, page), *_modes(desk, place, chosen, page)]
+
+    inputs = [screen.clip, screen.consent, device, bench.modes]
+    gr.on([tab.select, screen.consent.change], shown, inputs, bench.of_clone, **QUIET)
+    bench.consent.input(lambda ticked: ticked, bench.consent, screen.consent, **AT_ONCE)
+
+
+def _voice(desk: Desk, path: str | None, ticked: bool, page: str) -> list[object]:
+    if not path:
+        return [markup.hint(words.say(page, "compare.voice.none")), gr.update(visible=False)]
+    try:
+        seconds, example = desk.glimpse(path)
+    except Exception as error:
+        return [markup.notice(trouble(error, page)), gr.update(visible=False)]
+    said = words.say(page, "compare.voice.example" if example else "compare.voice.clip", seconds=seconds)
+    return [markup.hint(said), gr.update(visible=not example, value=ticked)]
+
+
+def _modes(desk: Desk, place: str, chosen: list[str], page: str) -> list[object]:
+    """What can be chosen, each with its verdict, and what cannot with the reason."""
+    place = desk.wish(place, "auto").device
+    found = desk.booth.modes(desk.engine, place)
+    here = desk.choice(desk.wish(place, "auto")).placement.device
+    able = [mode for mode, (possible, _) in found.items() if possible and mode != "float32"]
+    choices = [(labelled(desk, here, mode, page), mode) for mode in able]
+    kept = [mode for mode in chosen or [] if mode in able] or able
+    reasons = {mode: reason for mode, (possible, reason) in found.items() if not possible}
+    return [gr.update(choices=choices, value=kept), results.impossible(reasons, page)]
+
+
+# --- the work ----------------------------------------------------------------------------
+
+
+def _wire_work(desk: Desk, bench: Bench, controls: _Controls, screen: Screen, device: gr.Radio) -> None:
+    knobs = screen.knobs
+
+    async def go(request: gr.Request, *values: object) -> AsyncIterator[dict]:
+        ask, wanted = _asked(*values)
+        async for job, shown in followed(
+            lambda session, page: desk.compare(session, ask, wanted, page),
+            request, controls.notice, controls.progress,
+        ):  # fmt: skip
+            if job is None:
+                yield shown
+                continue
+            running = not job.finished
+            shown |= {
+                controls.go: gr.update(interactive=not running),
+                controls.stop: gr.update(visible=running),
+            }
+            if job.finished and desk.booth.comparison(job.token) is not None:
+                page = page_of(request)
+                html, token = arrival(desk, job.token, page)
+                shown |= {bench.found: html, bench.latest: token}
+            yield shown
+
+    async def stop(request: gr.Request) -> None:
+        desk.stop(request.session_hash)
+
+    asked = [
+        screen.clip, screen.consent, bench.consent, screen.closer, screen.language, knobs.speed,
+        knobs.temperature, knobs.top_p, knobs.repetition, device, controls.prosody, bench.modes,
+        controls.texts, controls.seeds, controls.alone, controls.recognise,
+    ]  # fmt: skip
+    outputs = [controls.notice, controls.progress, controls.go, controls.stop, bench.found, bench.latest]
+    controls.go.click(go, asked, outputs, **QUIET)
+    controls.stop.click(stop, None, None, **AT_ONCE)
+
+
+def _asked(
+    clip: str | None, consent: bool, consent_here: bool, closer: bool, language: str, speed: float,
+    temperature: float, top_p: float, repetition: float, device: str, prosody: str | None,
+    modes: list[str], texts: str, seeds: float, alone: bool, recognise: bool,
+) -> tuple[Ask, Wanted]:  # fmt: skip
+    """The page's values by name."""
+    ask = Ask(
+        clip, "", language, bool(consent or consent_here), bool(closer), speed=speed, prosody=prosody or "",
+        temperature=temperature, top_p=top_p, repetition_penalty=repetition, device=device,
+    )  # fmt: skip
+    return ask, Wanted(tuple(modes or ()), texts or "", int(seeds), bool(alone), bool(recognise))
