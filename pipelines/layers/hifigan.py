@@ -112,12 +112,13 @@ class Hifigan(nn.Module):
         return torch.tanh(self.conv_post(functional.leaky_relu(x)).float())
 
 
-def average(blocks: Sequence[nn.Module], x: Tensor, watch: Watch = unwatched) -> Tensor:
-    """The mean of what the blocks make of `x`, each of them watched."""
+def average(blocks: Sequence[nn.Module], x: Tensor, watch: Watch = unwatched, *others: Tensor) -> Tensor:
+    """The mean of what the blocks make of `x` and `others`, each of them watched."""
     total = None
     for block in blocks:
         watch()
-        total = block(x) if total is None else total + block(x)
+        made = block(x, *others)
+        total = made if total is None else total + made
     return total / len(blocks)
 
 
