@@ -131,9 +131,9 @@ class Voices:
 def session(speaker: Speaker, library: list[Text], voices: Voices, points: Tensor) -> list[dict[str, Tensor]]:
     """One speaker's sentences of one day.
 
-    Each: ids (L,) uint8; features (L, 512) float16 and style (128,) of the voice; speed; draft_lengths (L,),
-    draft_pitch and draft_energy (2S,) float16, as the teacher says it in the voice's own style at that
-    speed; frames (L,) int16, pitch and energy (2T,) float16 of the day.
+    Each: ids (L,) uint8; features (L, 512) float16 and style (128,) of the voice; speed; draft_lengths (L,)
+    float32, draft_pitch and draft_energy (2S,) float16, as the teacher says it in the voice's own style at
+    that speed; frames (L,) int16, pitch and energy (2T,) float16 of the day.
     """
     voice = voices.drawn()
     day = voices.of_the_day(voice)
@@ -164,7 +164,7 @@ def _said(
         "features": features[0, :, : -usual.shape[1]].to(torch.float16),
         "style": usual[0].to(torch.float16),
         "speed": torch.tensor(speed),
-        "draft_lengths": lengths.to(torch.float16),
+        "draft_lengths": lengths.float(),
         "draft_pitch": draft_pitch.to(torch.float16),
         "draft_energy": draft_energy.to(torch.float16),
         "frames": frames.short(),

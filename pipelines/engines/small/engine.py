@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from pipelines.engines.small import SPEC, convert, prosody, style
 from pipelines.engines.small import text as english
 from pipelines.engines.small.config import TINY, TINY_MELODY, Config, Melody
 from pipelines.engines.small.model import Moments, Renderer, See, Speaker
-from pipelines.engines.small.prosody import Draft, Pick, Prosody, Scale, Spoken
+from pipelines.engines.small.prosody import Draft, Prosody, Scale, Spoken
 from pipelines.layers import sampling as drawing
 from pipelines.layers.speaker import SpeakerEncoder
 from pipelines.types import InputError, Phrase, Run, Sampling, Units, Unsound, Voice, Waveform
@@ -165,14 +165,12 @@ class Small:
         """The candidate of this number, from a stream of chance of its own."""
         speaker, draft, prompt = self._ready(), first.draft, self._prompt(voice, run)
         most = math.floor(sampling.max_seconds * self._config.frame_rate) + 1
-        pick = _drawn_by(sampling, torch.Generator().manual_seed((sampling.seed + number) % 2**63))
-        said = list(speaker.say(draft, prompt, pick, self._limit(sampling), most, run.check))
+        pick = _Drawn(sampling, torch.Generator().manual_seed((sampling.seed + number) % 2**63))
+        limit = math.ceil(self._config.max_duration / sampling.speed)
+        said = list(speaker.say(draft, prompt, pick, limit, most, run.check))
         seconds = self._seconds(len(said), sampling)
         moves, codes = torch.tensor(said).T
         spoken = Spoken(moves, codes)
-        score = None
-        if sampling.candidates > 1:
-            score = _likelihood(speaker.forced(draft, spoken, prompt), spoken)
         tracks = speaker.tracks(draft, spoken)
         _require_finite(tracks, "curves")
         pitch, energy = prosody.absolute(tracks, first.scale(voice.tensors.get("pitch")))
@@ -180,7 +178,7 @@ class Small:
             torch.stack([moves, codes]),
             self._config.frame_rate,
             {"pitch": pitch, "energy": energy},
-            score,
+            pick.score,
             sampling.seed,
             seconds,
         )
@@ -191,13 +189,20 @@ class Small:
     ) -> list[Tensor]:
         """What "lively" would have said before each frame of `units`: (N, 2) and (N, codes) float32.
 
+        In steps, as `say` goes: at once is as right, but int8 scales what it sees together, and rounds apart.
         Raises `ValueError` for units of steady prosody, which draws nothing, and for another phrase's.
         """
         if len(units.ids) != 2:
             raise ValueError("Only units said in lively prosody were drawn from logits.")
         _require_fit(units, phrase)
         first = self._first(phrase.ids, self._style(phrase, voice), sampling.speed, run)
-        return list(self._ready().forced(first.draft, Spoken(*units.ids), self._prompt(voice, run)))
+        told = _Told(units.ids)
+        frames = units.ids.shape[1]
+        for _ in self._ready().say(
+            first.draft, self._prompt(voice, run), told, frames + 1, frames, run.check
+        ):
+            pass
+        return [torch.cat(row) for row in zip(*told.seen, strict=True)]
 
     def nudge(self, voice: Voice, seed: int) -> Voice:
         """The voice with its style moved at random, by a hundredth of what voices differ by."""
@@ -226,10 +231,6 @@ class Small:
             energy = torch.full_like(pitch, torch.nan)
         codes = self._ready().book.encode(prosody.normal(pitch, energy, _towards(scale, kept.get("pitch"))))
         return draft, Spoken(prosody.ends(kept["prompt_frames"]), codes.cpu())
-
-    def _limit(self, sampling: Sampling) -> int:
-        """Frames after which a symbol is moved on from in any case."""
-        return math.ceil(self._config.max_duration / sampling.speed)
 
     def _seconds(self, frames: int, sampling: Sampling) -> float:
         """How long so many frames last. Raises `InputError` where that is more than may be."""
@@ -324,25 +325,43 @@ def _towards(scale: Scale, target: Tensor | None) -> Scale:
     return replace(scale, mean=float(target[0]), deviation=float(target[1]))
 
 
-def _drawn_by(sampling: Sampling, generator: torch.Generator) -> Pick:
-    """Draws move and code of a frame."""
+class _Drawn:
+    """Picks move and code of a frame by chance, and keeps count of how likely they were."""
 
-    def pick(moves: Tensor, codes: Tensor) -> tuple[int, int]:
-        _require_finite(codes, "logits")
-        _require_finite(moves, "logits")
-        move, code = (
-            drawing.choose(logits.cpu(), generator, sampling.temperature, sampling.top_k, sampling.top_p)
-            for logits in (moves, codes)
-        )
-        return int(move), int(code)
+    def __init__(self, sampling: Sampling, generator: torch.Generator) -> None:
+        self._sampling, self._generator = sampling, generator
+        self._sum, self._frames = 0.0, 0
 
-    return pick
+    def __call__(self, moves: Tensor, codes: Tensor) -> tuple[int, int]:
+        move, code = self._one(moves), self._one(codes)
+        self._frames += 1
+        return move, code
+
+    def _one(self, logits: Tensor) -> int:
+        _require_finite(logits, "logits")
+        how, logits = self._sampling, logits.cpu()
+        symbol = int(drawing.choose(logits, self._generator, how.temperature, how.top_k, how.top_p))
+        if how.candidates > 1:
+            self._sum += float(logits[0].log_softmax(-1)[symbol])
+        return symbol
+
+    @property
+    def score(self) -> float | None:
+        """Mean log-probability of a frame, as the network gave it; None where there is nothing to compare."""
+        return self._sum / self._frames if self._sampling.candidates > 1 else None
 
 
-def _likelihood(logits: Sequence[Tensor], spoken: Spoken) -> float:
-    """Mean log-probability of a frame."""
-    rows = zip(logits, (spoken.moves, spoken.codes), strict=True)
-    return float(sum(row.log_softmax(-1).gather(1, said[:, None]).mean() for row, said in rows))
+class _Told:
+    """Picks what was said before, and keeps the logits: `seen`, (1, 2) and (1, codes) of each frame."""
+
+    def __init__(self, ids: Tensor) -> None:
+        self._left = iter(ids.T.tolist())
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, moves: Tensor, codes: Tensor) -> tuple[int, int]:
+        self.seen.append((moves.cpu(), codes.cpu()))
+        move, code = next(self._left)
+        return move, code
 
 
 # --------------------------------------------------------------------------------------- loading

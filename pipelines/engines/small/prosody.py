@@ -268,16 +268,6 @@ class Prosody(nn.Module):
         hidden = self.stack(x, caches)
         return self.move_head(hidden).float(), self.code_head(hidden).float()
 
-    def forced(
-        self, draft: Draft, spoken: Spoken, prompt: tuple[Draft, Spoken] | None
-    ) -> tuple[Tensor, Tensor]:
-        """The logits before each frame of what was said: (N, 2), (N, codes) float32 on the CPU."""
-        parts = [self.inputs(self.context(self.symbols(d)), s, 0) for d, s in ([prompt] if prompt else [])]
-        first = sum(part.shape[1] for part in parts)
-        parts.append(self.inputs(self.context(self.symbols(draft)), spoken, first))
-        moves, codes = self(torch.cat(parts, dim=1))
-        return moves[0, first:].cpu(), codes[0, first:].cpu()
-
     def say(
         self,
         draft: Draft,
@@ -289,8 +279,8 @@ class Prosody(nn.Module):
     ) -> Iterator[tuple[int, int]]:
         """Move and code of one frame after the other, till the last symbol is moved on from; at most `most`.
 
-        `pick` chooses from the logits; a symbol is moved on from after `limit` frames at the latest. `watch`
-        is called every few frames and may raise to end it.
+        `pick` chooses from the logits (1, 2) and (1, codes); a symbol is moved on from after `limit` frames
+        at the latest. `watch` is called every few frames and may raise to end it.
         """
         context = self.context(self.symbols(draft))
         most = min(most, limit * len(context))
