@@ -8,15 +8,15 @@ which is also told the size of the step (shortcut models, arXiv 2410.12557). Spe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.checkpoint import CheckpointError, fold_weight_norm
 from pipelines.engines.gpt_sovits.config import EstimatorConfig, MatcherConfig
+from pipelines.engines.gpt_sovits.model import ContentEncoder
 from pipelines.engines.gpt_sovits.wavenet import WaveNet
 from pipelines.layers.hifigan import Watch, unwatched
 from pipelines.layers.transformer import Norm, attend
@@ -69,12 +69,6 @@ class Features(nn.Module):
         return functional.pad(x, (0, frames - real))
 
 
-def features_weights(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of `Features`, out of an official v3 or v4 file."""
-    table = {"bridge.0.": "bridge.", "wns1.": ""}
-    return fold_weight_norm(_renamed(official, table))
-
-
 # --------------------------------------------------------------------------------- estimator
 
 
@@ -105,8 +99,8 @@ class FeatureBlock(nn.Module):
         self.conv = nn.Conv1d(width, width, 7, padding=3, groups=width)
         self.norm = Norm(width, 1e-6)
         self.up = nn.Linear(width, hidden)
-        self.gain = nn.Parameter(torch.zeros(hidden))
-        self.bias = nn.Parameter(torch.zeros(hidden))
+        self.gain = nn.Parameter(torch.zeros(1, 1, hidden))
+        self.bias = nn.Parameter(torch.zeros(1, 1, hidden))
         self.down = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -217,92 +211,25 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 def places(count: int, width: int, device: torch.device) -> Tensor:
     """Cosines, then sines, of where a frame stands: (count, width) float32."""
-    rates = BASE ** (-torch.arange(0, width, 2, device=device) / width)
-    angles = torch.arange(count, device=device).clamp(max=PLACES - 1)[:, None] * rates
+    angles = torch.arange(count, device=device).clamp(max=PLACES - 1)[:, None] * frequencies(width, device)
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
 def rotations(count: int, width: int, device: torch.device) -> Tensor:
     """Turns of pairs by place (RoFormer, arXiv 2104.09864): (count, width / 2) complex."""
-    rates = frequencies(width).to(device)
-    angles = torch.arange(count, device=device)[:, None] * rates
+    angles = torch.arange(count, device=device)[:, None] * frequencies(width, device)
     return torch.polar(torch.ones_like(angles), angles)
 
 
-def frequencies(width: int) -> Tensor:
-    """Radians a frame, of each pair of channels: (width / 2,) float32."""
-    return BASE ** (-torch.arange(0, width, 2) / width)
+def frequencies(width: int, device: torch.device | None = None) -> Tensor:
+    """Radians a frame, falling with each pair of channels: (width / 2,) float32."""
+    return BASE ** (-torch.arange(0, width, 2, device=device) / width)
 
 
 def rotated(x: Tensor, rotation: Tensor) -> Tensor:
     """Channels in neighbouring pairs, turned: (..., N, D) by (N, D / 2), in the dtype of `x`."""
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
     return torch.view_as_real(pairs * rotation).flatten(-2).to(x.dtype)
-
-
-def estimator_weights(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of `Estimator`, out of an official v3 or v4 file (with any LoRA merged already).
-
-    Raises `CheckpointError` where the file turns its pairs of channels by other frequencies than ours.
-    """
-    stem = "cfm.estimator."
-    ours = _renamed(official, {stem: ""})
-    _check_frequencies(ours.pop("rotary_embed.inv_freq"))
-    renamed = {_estimator_name(name): tensor for name, tensor in ours.items()}
-    for block in sorted({name.split(".")[1] for name in renamed if name.startswith("blocks.")}):
-        for end in ("weight", "bias"):
-            parts = [renamed.pop(f"blocks.{block}.attn.to_{part}.{end}") for part in "qkv"]
-            renamed[f"blocks.{block}.qkv.{end}"] = torch.cat(parts)
-    return {name: t.flatten() if name.endswith((".gain", ".bias")) else t for name, t in renamed.items()}
-
-
-ESTIMATOR_NAMES = (  # (theirs, ours), each part of a key
-    ("time_embed.time_mlp.0.", "time.up."),
-    ("time_embed.time_mlp.2.", "time.down."),
-    ("d_embed.time_mlp.0.", "step.up."),
-    ("d_embed.time_mlp.2.", "step.down."),
-    ("text_embed.text_blocks.", "feature_blocks."),
-    (".dwconv.", ".conv."),
-    (".pwconv1.", ".up."),
-    (".pwconv2.", ".down."),
-    (".grn.gamma", ".gain"),
-    (".grn.beta", ".bias"),
-    ("input_embed.proj.", "enter."),
-    ("input_embed.conv_pos_embed.conv1d.0.", "neighbours.first."),
-    ("input_embed.conv_pos_embed.conv1d.2.", "neighbours.second."),
-    ("transformer_blocks.", "blocks."),
-    (".attn_norm.linear.", ".modulation."),
-    (".attn.to_out.0.", ".out."),
-    (".ff.ff.0.0.", ".up."),
-    (".ff.ff.2.", ".down."),
-    ("norm_out.linear.", "modulation."),
-    ("proj_out.", "leave."),
-)
-
-
-def _estimator_name(theirs: str) -> str:
-    for old, new in ESTIMATOR_NAMES:
-        theirs = theirs.replace(old, new)
-    return theirs
-
-
-def _check_frequencies(found: Tensor) -> None:
-    ours = frequencies(2 * len(found))
-    # Fine-tuned files hold float16; the exact values are those that the networks were trained with.
-    if not torch.allclose(found.float(), ours, rtol=1e-2, atol=1e-4):
-        raise CheckpointError(
-            f"This file turns places by other frequencies (the second is {found[1]:.4f}, ours {ours[1]:.4f})."
-        )
-
-
-def _renamed(official: Mapping[str, Tensor], table: Mapping[str, str]) -> dict[str, Tensor]:
-    """The tensors whose names begin as `table` says, with that beginning replaced."""
-    return {
-        new + name.removeprefix(old): tensor
-        for old, new in table.items()
-        for name, tensor in official.items()
-        if name.startswith(old)
-    }
 
 
 # --------------------------------------------------------------------------------- the flow
@@ -388,3 +315,52 @@ def paint(
         mel = flow(estimator, told, shown.mel, noise, steps, guidance, watch)[..., shown.frames :]
         yield mel
         shown = Prompt(mel[..., -start.frames :], new[..., -start.frames :])
+
+
+# -------------------------------------------------------------------------------- all together
+
+
+class Matcher(nn.Module):
+    """Tokens, phones and style to a log mel spectrogram that goes on from a reference's: v3 and v4."""
+
+    def __init__(self, config: MatcherConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = ContentEncoder(config.encoder)
+        self.features = Features(config)
+        self.estimator = Estimator(config.estimator)
+
+    def read(self, tokens: Tensor, phones: Tensor, style: Tensor, speed: float = 1.0) -> Tensor:
+        """What steers the flow, (1, F, N): (1, T) and (1, L) int64, (1, style, 1)."""
+        hidden = self.encoder(tokens, phones, style, speed)
+        return self.features(hidden, style, tokens.shape[1], speed)
+
+    @torch.inference_mode()
+    def prompt(self, tokens: Tensor, phones: Tensor, style: Tensor, mel: Tensor) -> Prompt:
+        """What is shown of a reference: of its tokens, its transcript's phones, its log mel (1, mels, P)."""
+        features = self.read(tokens, phones, style)
+        return prompt(normalised(mel.to(features.device)), features, LONGEST_PROMPT[self.config.version])
+
+    @torch.inference_mode()
+    def paint(
+        self,
+        tokens: Tensor,
+        phones: Tensor,
+        style: Tensor,
+        start: Prompt,
+        generator: torch.Generator,
+        steps: int | None = None,
+        speed: float = 1.0,
+        guidance: float = 0.0,
+        watch: Watch = unwatched,
+    ) -> Iterator[Tensor]:
+        """Log mels as they are ready, each (1, mels, up to the window less the prompt) float32.
+
+        `steps` are those of `STEPS` where None. The rest as in `paint` and `read`.
+        """
+        version = self.config.version
+        features = self.read(tokens, phones, style, speed)
+        watch()
+        steps = steps or STEPS[version]
+        for mel in paint(self.estimator, features, start, WINDOW[version], steps, generator, guidance, watch):
+            yield denormalised(mel)

@@ -6,7 +6,6 @@ used here is its map before pooling, averaged over time. Batch norms are folded 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +17,6 @@ from pipelines.safe_torchaudio import kaldi
 
 SAMPLE_RATE = 16_000
 CEILING = 20.0  # of the rectifier inside the blocks
-EPS = 1e-5  # of the batch norms
 
 
 @dataclass(frozen=True)
@@ -134,65 +132,3 @@ class Verifier(nn.Module):
             raise ValueError(f"A speaker is heard in 25 ms and more, not in {len(samples)} samples.")
         banks = filter_banks(samples.to(self.enter.weight.device), self.config.bands)
         return self(banks[None], watch)
-
-
-NAMES = (  # (theirs, ours), each part of a key, with batch norms folded
-    ("layer3_ds.", "shrink."),
-    ("fuse34.local_att.0.", "fusion.down."),
-    ("fuse34.local_att.3.", "fusion.up."),
-    ("local_att.0.", "down."),
-    ("local_att.3.", "up."),
-    ("fuse_models.", "fusions."),
-    ("shortcut.0.", "past."),
-    (".conv1.", ".enter."),
-    (".conv3.", ".leave."),
-)
-BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
-PAIRS = (  # (convolution, its batch norm), ends of a key's stem
-    ("conv1", "bn1"),
-    ("conv3", "bn3"),
-    ("shortcut.0", "shortcut.1"),
-    ("local_att.0", "local_att.1"),
-    ("local_att.3", "local_att.4"),
-)
-
-
-def verifier_weights(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of `Verifier`, out of the official ERes2NetV2. Its last layer (`seg_1`) is not used."""
-    ours: dict[str, Tensor] = {}
-    norms = {name.removesuffix(".running_var") for name in official if name.endswith(".running_var")}
-    for name, weight in official.items():
-        stem, _, end = name.rpartition(".")
-        if end != "weight" or stem in norms or stem.startswith("seg_"):
-            continue
-        bias = official.get(f"{stem}.bias", torch.zeros(len(weight), dtype=weight.dtype))
-        if (norm := _norm_of(stem)) in norms:
-            weight, bias = _folded(weight, bias, {end: official[f"{norm}.{end}"] for end in BATCH_NORM})
-        ours[_name(f"{stem}.weight")], ours[_name(f"{stem}.bias")] = weight, bias
-    return ours
-
-
-def _norm_of(stem: str) -> str:
-    """The name that the batch norm behind a convolution has."""
-    for conv, norm in PAIRS:
-        if stem == conv or stem.endswith(f".{conv}"):
-            return stem.removesuffix(conv) + norm
-    return stem.replace(".convs.", ".bns.")
-
-
-def _folded(weight: Tensor, bias: Tensor, norm: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution with the batch norm behind it multiplied in."""
-    gain = norm["weight"].double() / (norm["running_var"].double() + EPS).sqrt()
-    shift = norm["bias"].double() + (bias.double() - norm["running_mean"].double()) * gain
-    return (weight.double() * gain[:, None, None, None]).to(weight.dtype), shift.to(weight.dtype)
-
-
-def _name(theirs: str) -> str:
-    if theirs.startswith("conv1."):
-        return theirs.replace("conv1.", "enter.", 1)
-    for old, new in NAMES:
-        theirs = theirs.replace(old, new)
-    if theirs.startswith("layer"):
-        stage, rest = theirs.removeprefix("layer").split(".", 1)
-        return f"stages.{int(stage) - 1}.{rest}"
-    return theirs

@@ -8,14 +8,12 @@ Modules are named as the published checkpoints name them, with weight norm folde
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.checkpoint import CheckpointError, fold_weight_norm
 from pipelines.layers.hifigan import HifiganConfig, Watch, average, unwatched, upsampled_reach
 
 TAPS = 12  # of the filter around an activation
@@ -146,29 +144,3 @@ class Bigvgan(nn.Module):
             x = average(self.resblocks[stage * each : (stage + 1) * each], up(x), watch, taps)
         x = self.conv_post(self.activation_post(x, taps))
         return x.float().clamp(-1, 1)
-
-
-def bigvgan_weights(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of `Bigvgan`, out of what the official file holds under "generator", folded or not.
-
-    Raises `CheckpointError` where the file filters otherwise than `low_pass`.
-    """
-    filters = {name: t for name, t in official.items() if name.endswith(".filter")}
-    taps = low_pass()
-    for name, found in filters.items():
-        if found.numel() != TAPS or not torch.allclose(found.float().flatten(), taps, rtol=1e-3, atol=1e-4):
-            raise CheckpointError(f"This BigVGAN filters otherwise than the published one does ({name}).")
-    folded = fold_weight_norm({name: t for name, t in official.items() if name not in filters})
-    return {_bigvgan_name(name): tensor for name, tensor in folded.items()}
-
-
-def _bigvgan_name(theirs: str) -> str:
-    if theirs.startswith("ups."):
-        stage, _, end = theirs.removeprefix("ups.").split(".")  # always one convolution a stage
-        return f"ups.{stage}.{end}"
-    return theirs.replace(".act.", ".")
-
-
-def vocoder_weights(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of `Hifigan(V4)`, out of the official v4 vocoder, folded or not."""
-    return fold_weight_norm(official)
