@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from pipelines.device import Placement
 from pipelines.engines.gpt_sovits import sampling as drawing
+from pipelines.engines.gpt_sovits.cfm import normalised
 from pipelines.engines.gpt_sovits.convert import convert
 from pipelines.engines.gpt_sovits.parts import Part, described
 from pipelines.engines.gpt_sovits.speaker import Speaker, Speech
 from pipelines.engines.gpt_sovits.spectrogram import log_mel, magnitudes
+from pipelines.engines.gpt_sovits.verifier import filter_banks
 from pipelines.layers import sampling
 from pipelines.types import Stage
 
@@ -124,6 +126,7 @@ def _spectrograms(fixture: Fixture, loader: Loader) -> Outputs:
     return {
         "spec": magnitudes(high, 2048, 640),
         "mel_v3": mel,
+        "mel_v3_normalised": normalised(mel),
         "mel_v4": log_mel(high, 32_000, 1280, 320, 100),
     }
 
@@ -257,6 +260,15 @@ def _decode(fixture: Fixture, loader: Loader) -> Outputs:
     return made
 
 
+def _vocoder(fixture: Fixture, loader: Loader) -> Outputs:
+    return {"wave": loader.network("vocoder", "render")(fixture.inputs["mel"])}
+
+
+def _verification(fixture: Fixture, loader: Loader) -> Outputs:
+    samples, verifier = fixture.inputs["wave"][0], loader.network("verifier", "listen")
+    return {"embedding": verifier.embed(samples), "fbank": filter_banks(samples, verifier.config.bands)}
+
+
 CASES: Mapping[str, Callable[[Fixture, Loader], Outputs]] = {
     "spectrograms": _spectrograms,
     "sampler": _sampler,
@@ -273,4 +285,6 @@ CASES: Mapping[str, Callable[[Fixture, Loader], Outputs]] = {
     "flow": _flow,
     "dec": _generator,
     "decode": _decode,
+    "v4_vocoder": _vocoder,
+    "sv_embedding": _verification,
 }

@@ -1,1 +1,79 @@
-"""GPT-SoVITS (RVC-Boss, MIT): its networks and the way from the official files to ours."""
+"""GPT-SoVITS by RVC-Boss: v1, v2, v2Pro and v2ProPlus, from the official checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.types import Spec
+
+if TYPE_CHECKING:
+    from pipelines.device import Placement
+    from pipelines.engines.gpt_sovits.engine import GptSovits
+
+SPEC = Spec(
+    name="gpt_sovits",
+    title="GPT-SoVITS",
+    languages=("en",),
+    sample_rate=32_000,
+    reference_seconds=(3.0, 10.0),
+    samples=True,
+    refines=False,
+    source="lj1995/GPT-SoVITS on the Hugging Face hub, MIT; code written anew",
+    note=(
+        "Copies a voice from 3 to 10 seconds; nearer where the clip's own words are given. Its weights are "
+        "about 0.5 GB and are installed from the official files."
+    ),
+)
+
+
+def missing(folder: Path) -> str | None:
+    """In words, what keeps the engine from loading; None where it is ready."""
+    from pipelines.engines.gpt_sovits import parts
+    from pipelines.types import InputError
+
+    try:
+        parts.together(folder)
+    except InputError:
+        lacking = {version: parts.lacking(folder, version) for version in parts.BEST}
+        version = min(lacking, key=lambda version: len(lacking[version]))
+        if not lacking[version]:
+            return f"GPT-SoVITS {version} is here, and is chosen when it is first used."
+        return (
+            f"GPT-SoVITS is not installed: nearest is {version}, which lacks {', '.join(lacking[version])}. "
+            "Run python -m pipelines.convert gpt_sovits on the folder of its official files."
+        )
+    return None
+
+
+def prepare(folder: Path, progress: Callable[[str, int, int], None]) -> None:
+    """Choose the best version that is here whole, where none was chosen.
+
+    Raises `InputError` where there is none.
+    """
+    from pipelines.engines.gpt_sovits import parts
+    from pipelines.types import InputError
+
+    words = missing(folder)
+    if words is None:
+        return
+    whole = [version for version in parts.BEST if not parts.lacking(folder, version)]
+    if not whole:
+        raise InputError(words)
+    parts.choose(folder, whole[0])
+    progress("prepare", 1, 1)
+
+
+def load(folder: Path, placement: Placement) -> GptSovits:
+    """The engine of the chosen version. Raises `InputError` for parts that do not fit."""
+    from pipelines.engines.gpt_sovits import engine
+
+    return engine.load(folder, placement)
+
+
+def tiny(placement: Placement) -> GptSovits:
+    """The real classes at toy sizes with random weights: it makes sound, not speech."""
+    from pipelines.engines.gpt_sovits import engine
+
+    return engine.tiny(placement)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TypeVar, get_type_hints
 
 from pipelines.layers.hifigan import HifiganConfig
+from pipelines.layers.hubert import HubertConfig
 
 Config = TypeVar("Config")
 
@@ -104,6 +105,29 @@ class MatcherConfig:
     def stretch(self) -> float:
         """Mel frames of one encoder frame (which last 20 ms)."""
         return {"v3": 1.875, "v4": 2.0}[self.version]
+
+
+TINY_HUBERT = HubertConfig(
+    channels=(8,) * 7, width=16, heads=2, hidden=32, layers=1, position_kernel=8, position_groups=2
+)
+TINY_SPEAKER = SpeakerConfig(tokens=32, width=16, heads=2, hidden=32, layers=2)
+TINY_ENCODER = EncoderConfig(
+    codes=32,
+    content=16,
+    width=16,
+    hidden=32,
+    layers=(1, 2, 1),
+    joint=16,
+    joint_heads=2,
+    style_hidden=16,
+    style=16,
+)
+TINY_DECODER = DecoderConfig(
+    encoder=TINY_ENCODER,
+    flows=2,
+    flow=WaveNetConfig(5, 2),
+    generator=HifiganConfig(16, width=32, style=16, final_bias=False),
+)
 
 
 def rebuild(kind: type[Config], values: Mapping[str, object]) -> Config:

@@ -33,6 +33,8 @@ from pipelines.engines.gpt_sovits.config import (
 )
 from pipelines.engines.gpt_sovits.names import Rules, Tensors, picked
 from pipelines.engines.gpt_sovits.parts import Part
+from pipelines.engines.gpt_sovits.verifier import VerifierConfig, verifier_weights
+from pipelines.engines.gpt_sovits.vocoders import V4, BigvganConfig, bigvgan_weights, vocoder_weights
 from pipelines.layers.bert import BertConfig
 from pipelines.layers.hifigan import HifiganConfig
 from pipelines.layers.hubert import HubertConfig
@@ -42,8 +44,13 @@ TAGS = {
     b"00": "v1", b"01": "v2", b"02": "v3", b"03": "v3", b"04": "v4", b"05": "v2Pro", b"06": "v2ProPlus",
 }  # fmt: skip
 # v3 and v4 are alike in all they hold. The published files are known by the md5 of their first 8192 bytes.
-HEADS = {"43797be6": "v3", "4f26b947": "v4"}
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in a folder of the hub, the first that is there
+HEADS = {"43797be674a37c1c83ee81081941ed0f": "v3", "4f26b9476d0c5033e04162c486074374": "v4"}
+INNER = ("weight", "generator")  # where a file keeps its weights, if not at the top
+WEIGHTS = (
+    "model.safetensors",
+    "pytorch_model.bin",
+    "bigvgan_generator.pt",
+)  # in a folder of the hub, the first that is there
 BESIDE = ("vocab.txt", "tokenizer.json")  # what a folder of the hub holds beside weights that we need
 HEAD_WIDTH = 64  # of HuBERT and BERT, where their config.json does not tell how many heads
 RATES = (10, 8, 2, 2, 2)
@@ -69,7 +76,7 @@ class Source:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """The weights, wherever the file keeps them."""
-        inner = self.contents.get("weight", self.contents)
+        inner = next((self.contents[name] for name in INNER if name in self.contents), self.contents)
         return {name: tensor for name, tensor in dict(inner).items() if isinstance(tensor, Tensor)}
 
     def setting(self, group: str, name: str, otherwise: object) -> object:
@@ -102,12 +109,9 @@ def convert(source: Path, folder: Path, version: str = "") -> Part:
             return part
     with opened(source) as found:
         taken = take(found, version)
-        parts.check(taken.kind, taken.config, taken.networks, f"{source.name}, a {_title(taken.kind)},")
+        kind = parts.kind_of(taken.kind, taken.version)
+        parts.check(kind, taken.config, taken.networks, f"{source.name}, as {kind.title} of GPT-SoVITS,")
         return _written(folder, source, digest, taken, found.beside)
-
-
-def _title(kind: str) -> str:
-    return f"GPT-SoVITS {parts.KINDS[kind].title}"
 
 
 def _written(folder: Path, source: Path, digest: str, taken: Taken, beside: Sequence[Path]) -> Part:
@@ -177,10 +181,11 @@ def _hub(source: Path) -> Mapping[str, object]:
 
 
 def _mapping(path: Path, contents: object) -> Mapping[str, object]:
-    inner = contents.get("weight", contents) if isinstance(contents, Mapping) else None
-    if not isinstance(inner, Mapping) or not any(isinstance(tensor, Tensor) for tensor in inner.values()):
-        raise CheckpointError(f"{path.name} holds no weights.")
-    return contents
+    if isinstance(contents, Mapping):
+        inner = next((contents[name] for name in INNER if name in contents), contents)
+        if isinstance(inner, Mapping) and any(isinstance(tensor, Tensor) for tensor in inner.values()):
+            return contents
+    raise CheckpointError(f"{path.name} holds no weights.")
 
 
 def _plain(config: object) -> object:
@@ -273,7 +278,7 @@ def _version(source: Source, tensors: Tensors, wish: str) -> str:
 def _alike(source: Source, wish: str) -> str:
     """v3 or v4, which differ in nothing that can be computed from the weights."""
     with source.path.open("rb") as file:
-        head = hashlib.md5(file.read(8192), usedforsecurity=False).hexdigest()[:8]
+        head = hashlib.md5(file.read(8192), usedforsecurity=False).hexdigest()
     for told in (source.tag, str(source.setting("model", "version", "")), HEADS.get(head, ""), wish):
         if told in ("v3", "v4"):
             return told
@@ -375,6 +380,29 @@ def _bert(source: Source, version: str) -> Taken:
     return Taken("bert", "", config, {"bert": _without(tensors, unused)})
 
 
+def _verifier(source: Source, version: str) -> Taken:
+    weights = _asked(source, lambda: verifier_weights(source.tensors))
+    return Taken("verifier", "", VerifierConfig(), {"verifier": weights})
+
+
+def _bigvgan(source: Source, version: str) -> Taken:
+    weights = _asked(source, lambda: bigvgan_weights(source.tensors))
+    return Taken("vocoder", "v3", BigvganConfig(), {"vocoder": weights})
+
+
+def _vocoder(source: Source, version: str) -> Taken:
+    weights = _asked(source, lambda: vocoder_weights(source.tensors))
+    return Taken("vocoder", "v4", V4, {"vocoder": weights})
+
+
+def _asked(source: Source, weights: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What `weights` gives. Raises `CheckpointError` for a tensor that it looks for in vain."""
+    try:
+        return weights()
+    except KeyError as error:
+        raise CheckpointError(f"{source.path.name} does not fit: {error.args[0]} is missing.") from error
+
+
 def _without(tensors: Tensors, starts: tuple[str, ...]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(starts)}
 
@@ -385,6 +413,10 @@ TAKERS: Mapping[str, Callable[[Source, str], Taken]] = {
     "enc_p.text_embedding.weight": _s2,
     "feature_projection.projection.weight": _hubert,
     "embeddings.word_embeddings.weight": _bert,
+    "fuse34.local_att.0.weight": _verifier,
+    "activation_post.act.alpha": _bigvgan,
+    "ups.0.weight": _vocoder,
+    "ups.0.weight_v": _vocoder,
 }
 
 

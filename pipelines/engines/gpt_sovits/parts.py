@@ -16,12 +16,16 @@ from torch import Tensor, nn
 from pipelines import checkpoint
 from pipelines.checkpoint import CheckpointError
 from pipelines.device import Placement
+from pipelines.engines.gpt_sovits.catalogue import CATALOGUE
 from pipelines.engines.gpt_sovits.config import DecoderConfig, SpeakerConfig, rebuild
 from pipelines.engines.gpt_sovits.model import Decoder, Listener
 from pipelines.engines.gpt_sovits.speaker import Speaker
+from pipelines.engines.gpt_sovits.verifier import Verifier, VerifierConfig
+from pipelines.engines.gpt_sovits.vocoders import Bigvgan, BigvganConfig
 from pipelines.layers.bert import Bert, BertConfig
+from pipelines.layers.hifigan import Hifigan, HifiganConfig
 from pipelines.layers.hubert import Hubert, HubertConfig
-from pipelines.types import Stage
+from pipelines.types import InputError, Stage
 
 CONFIG = "config.json"
 
@@ -35,14 +39,21 @@ class Kind:
     networks: Mapping[str, Callable[..., nn.Module]]  # file, without its ending, to builder from the config
 
 
-KINDS: Mapping[str, Kind] = {
-    "speaker": Kind("speaker (s1)", SpeakerConfig, {"speaker": Speaker}),
-    "decoder": Kind(
-        "decoder (s2)", DecoderConfig, {"listen": lambda c: Listener(c.encoder), "render": Decoder}
-    ),
-    "hubert": Kind("HuBERT", HubertConfig, {"hubert": Hubert}),
-    "bert": Kind("RoBERTa", BertConfig, {"bert": Bert}),
+DECODER = Kind("decoder (s2)", DecoderConfig, {"listen": lambda c: Listener(c.encoder), "render": Decoder})
+KINDS: Mapping[tuple[str, str], Kind] = {  # by kind and version; a kind of one network for all has no version
+    ("speaker", ""): Kind("speaker (s1)", SpeakerConfig, {"speaker": Speaker}),
+    ("decoder", ""): DECODER,
+    ("hubert", ""): Kind("HuBERT", HubertConfig, {"hubert": Hubert}),
+    ("bert", ""): Kind("RoBERTa", BertConfig, {"bert": Bert}),
+    ("verifier", ""): Kind("speaker verifier", VerifierConfig, {"verifier": Verifier}),
+    ("vocoder", "v3"): Kind("BigVGAN", BigvganConfig, {"vocoder": Bigvgan}),
+    ("vocoder", "v4"): Kind("vocoder", HifiganConfig, {"vocoder": Hifigan}),
 }
+
+
+def kind_of(kind: str, version: str) -> Kind:
+    """What a part of this kind and version is made of. Raises `KeyError` for one that is not known."""
+    return KINDS.get((kind, version)) or KINDS[kind, ""]
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Part:
 
     def load(self, network: str, placement: Placement, stage: Stage) -> nn.Module:
         """One of the part's networks. Raises `CheckpointError` for a file that is damaged or does not fit."""
-        build = KINDS[self.kind].networks[network]
+        build = kind_of(self.kind, self.version).networks[network]
         tensors = checkpoint.read(self.folder / f"{network}.safetensors")
         what = f"{self.folder.name}/{network}.safetensors"
         return placement.put(checkpoint.fill(lambda: build(self.config), tensors, what), stage)
@@ -67,9 +78,9 @@ def described(folder: Path) -> Part:
     """The part in `folder`. Raises `CheckpointError` where there is none that can be used."""
     try:
         told = json.loads((folder / CONFIG).read_text())
-        kind = told["kind"]
-        config = rebuild(KINDS[kind].config, told["config"])
-        return Part(folder, kind, told["version"], config, told["sources"])
+        kind, version = told["kind"], told["version"]
+        config = rebuild(kind_of(kind, version).config, told["config"])
+        return Part(folder, kind, version, config, told["sources"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{folder.name} is no part of GPT-SoVITS that can be used ({error}); convert its source again."
@@ -85,9 +96,9 @@ def installed(folder: Path) -> list[Part]:
     ]
 
 
-def check(kind: str, config: object, networks: Mapping[str, Mapping[str, Tensor]], what: str) -> None:
+def check(kind: Kind, config: object, networks: Mapping[str, Mapping[str, Tensor]], what: str) -> None:
     """Raises `CheckpointError`, in words, where tensors are not those of the networks of `config`."""
-    for network, build in KINDS[kind].networks.items():
+    for network, build in kind.networks.items():
         checkpoint.fill(lambda build=build: build(config), networks[network], what)
         for name, tensor in networks[network].items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
@@ -116,3 +127,79 @@ def write(
         "files": files,
     }
     (folder / CONFIG).write_text(json.dumps(told, indent=1))
+
+
+# ------------------------------------------------------------------------ which parts speak together
+
+# What each version speaks with: kinds of parts, and the version that they must have.
+NEEDS: Mapping[str, Mapping[str, str]] = {
+    "v1": {"hubert": "", "speaker": "v1", "decoder": "v1"},
+    "v2": {"hubert": "", "speaker": "v2", "decoder": "v2"},
+    "v2Pro": {"hubert": "", "speaker": "v2", "decoder": "v2Pro", "verifier": ""},
+    "v2ProPlus": {"hubert": "", "speaker": "v2", "decoder": "v2ProPlus", "verifier": ""},
+    "v3": {"hubert": "", "speaker": "v2", "decoder": "v3", "vocoder": "v3"},
+    "v4": {"hubert": "", "speaker": "v2", "decoder": "v4", "vocoder": "v4"},
+}
+BEST = ("v2ProPlus", "v2Pro", "v2", "v4", "v3", "v1")  # which version speaks where nobody chose
+
+
+def choose(folder: Path, version: str, speaker: str = "", decoder: str = "") -> None:
+    """Let the parts of a version speak together; a speaker or a decoder may be named, by its folder.
+
+    Of several parts that fit, the published one speaks, then the first by name. Raises `InputError` for what
+    is missing or does not go together.
+    """
+    if version not in NEEDS:
+        raise InputError(f"There is no version {version!r} of GPT-SoVITS; there are {', '.join(NEEDS)}.")
+    there = installed(folder)
+    named = {"speaker": speaker, "decoder": decoder}
+    chosen = {kind: _fitting(there, version, kind, named.get(kind, "")) for kind in NEEDS[version]}
+    chosen |= {part.kind: part for part in there if part.kind == "bert"}
+    told = {
+        "version": version,
+        "parts": {kind: part.folder.name for kind, part in chosen.items()},
+        "sources": {kind: sorted(part.sources.values()) for kind, part in chosen.items()},
+    }
+    draft = folder / f".{CONFIG}.part"
+    draft.write_text(json.dumps(told, indent=1))
+    draft.replace(folder / CONFIG)
+
+
+def _fitting(there: list[Part], version: str, kind: str, name: str) -> Part:
+    needed = NEEDS[version][kind]
+    fitting = [part for part in there if part.kind == kind and part.version == needed]
+    if name:
+        named = [part for part in there if part.kind == kind and part.folder.name == name]
+        if not named:
+            raise InputError(f"There is no {kind} {name!r} of GPT-SoVITS here.")
+        if named[0] not in fitting:
+            raise InputError(
+                f"{name} is a {kind} of {named[0].version}, and {version} speaks with one of {needed}."
+            )
+        return named[0]
+    if not fitting:
+        title = " ".join(filter(None, (kind_of(kind, needed).title, needed and f"of {needed}")))
+        raise InputError(f"GPT-SoVITS {version} lacks its {title}.")
+    published = _published(version)
+    return max(fitting, key=lambda part: bool(published & set(part.sources.values())))
+
+
+def _published(version: str) -> set[str]:
+    """sha256 of the files that were published for a version."""
+    files = [file for part in CATALOGUE.of(CATALOGUE.edition(version)) for file in part.files]
+    return {file.sha256 for file in files if file.sha256}
+
+
+def lacking(folder: Path, version: str) -> list[str]:
+    """The kinds of parts that a version still lacks."""
+    there = {(part.kind, part.version) for part in installed(folder)}
+    return [kind for kind, needed in NEEDS[version].items() if (kind, needed) not in there]
+
+
+def together(folder: Path) -> tuple[str, dict[str, Part]]:
+    """The version that was chosen, and its parts by kind. Raises `CheckpointError` where one is gone."""
+    try:
+        told = json.loads((folder / CONFIG).read_text())
+        return told["version"], {kind: described(folder / name) for kind, name in told["parts"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError("No version of GPT-SoVITS was chosen yet, or its parts are gone.") from error

@@ -94,6 +94,23 @@ class Speaker(nn.Module):
         speech.logits = self._logits(self._run(x, speech.caches, mask))
         speech.position += 1
 
+    @torch.inference_mode()
+    def forced(
+        self, phones: Tensor, features: Tensor | None, prompt: Tensor | None, tokens: Tensor
+    ) -> Tensor:
+        """What it would have said before each of `tokens` (N,), having heard those before: (N, tokens + 1).
+
+        Raw logits, float32, in one pass; the rest is as in `begin`, for one row.
+        """
+        start = 0 if prompt is None else len(prompt)
+        heard = tokens[:-1] if prompt is None else torch.cat([prompt, tokens[:-1]])
+        text = self._text(phones, features)[None]
+        x = torch.cat([text, self._audio(heard)], dim=1) if len(heard) else text
+        mask = self._first_mask(torch.ones_like(x[..., 0], dtype=torch.bool), text.shape[1], x.shape[1])
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.head(x[0, text.shape[1] + start - 1 :]).float()
+
     def _text(self, phones: Tensor, features: Tensor | None) -> Tensor:
         """(L,) and (L, features) to (L, width)."""
         if features is not None and len(features) != len(phones):

@@ -1,0 +1,297 @@
+"""GPT-SoVITS as four verbs. One engine is one version: a speaker, a decoder, and what these need to hear."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines import audio
+from pipelines.device import Placement
+from pipelines.engines.gpt_sovits import parts, text
+from pipelines.engines.gpt_sovits import sampling as drawing
+from pipelines.engines.gpt_sovits.config import (
+    TINY_DECODER,
+    TINY_ENCODER,
+    TINY_HUBERT,
+    TINY_SPEAKER,
+    TOKEN_RATE,
+)
+from pipelines.engines.gpt_sovits.model import Decoder, Listener
+from pipelines.engines.gpt_sovits.sampling import Draw, Said
+from pipelines.engines.gpt_sovits.speaker import Speaker
+from pipelines.engines.gpt_sovits.spectrogram import magnitudes
+from pipelines.layers.hifigan import in_pieces
+from pipelines.layers.hubert import Hubert
+from pipelines.types import InputError, Phrase, Run, Sampling, Units, Unsound, Voice, Waveform
+
+HEARD_RATE, STYLE_RATE = 16_000, 32_000  # Hz
+N_FFT, HOP = 2048, 640  # of the reference spectrogram
+SILENCE = 9_600  # zeros behind the reference at 16 kHz (0.6 s), as it was trained
+SHORTEST, LONGEST = 1.0, 10.0  # seconds of a reference
+TRAINED = 3.0  # seconds that a reference had in training, at least
+FRAME = 0.02  # seconds, of the search for the best stretch
+NOISE = 0.5  # how much of the prior's spread is drawn
+FIRST, PIECE = 50, 100  # frames of 20 ms: the first piece of sound, the others
+QUICKEST, SLOWEST = 0.8, 8.4  # tokens a phone: 31 and 3 phones a second
+SLACK = 50  # tokens of breath and pauses
+TRIES = 3
+NUDGE = 0.01
+
+Read = Callable[[str, str], Phrase]  # text and language
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """What one version is made of. `verifier` is v2Pro's and v2ProPlus's."""
+
+    version: str
+    hubert: Hubert
+    listener: Listener
+    speaker: Speaker
+    decoder: Decoder
+    verifier: nn.Module | None = None
+
+
+class GptSovits:
+    """An `Engine`; nothing of a request is kept on it."""
+
+    def __init__(self, placement: Placement, networks: Networks, read: Read):
+        self._device = torch.device(placement.device)
+        self._networks, self._read = networks, read
+        self.version = networks.version
+        self.sample_rate = networks.decoder.config.sample_rate
+
+    # ------------------------------------------------------------------------------------ listen
+
+    @torch.inference_mode()
+    def listen(self, reference: Waveform, transcript: str | None, run: Run) -> Voice:
+        """The voice of a clip: "style" (style,), and with a transcript "tokens" (P,), its "phones" (L,) and,
+        in languages that have them, their "features" (L, 1024).
+
+        What is longer than it was trained on is cut to the best stretch, and then its words are of no use.
+        Raises `InputError` for a clip below `SHORTEST` seconds.
+        """
+        if reference.seconds < SHORTEST:
+            raise InputError(
+                f"The clip lasts {reference.seconds:.1f} s; a voice needs {SHORTEST:g} s, best are 3 to 10."
+            )
+        clip, facts = best_stretch(reference), {}
+        if clip is not reference:
+            facts["reference"] = f"the best {LONGEST:g} s of {reference.seconds:.0f}"
+            transcript = None
+        elif reference.seconds < TRAINED:
+            facts["reference"] = f"shorter than {TRAINED:g} s, so the voice may be unsteady"
+        run.check()
+        tensors = {"style": self._style(clip, run)}
+        if transcript and transcript.strip():
+            said = self._read(transcript, "en")
+            run.check()
+            tensors |= {"tokens": self._heard(clip), "phones": said.ids}
+            if said.features is not None:
+                tensors["features"] = said.features
+        return Voice("gpt_sovits", tensors, transcript, facts)
+
+    def _heard(self, clip: Waveform) -> Tensor:
+        """The clip's tokens, (P,) int64."""
+        samples = functional.pad(audio.resample(clip, HEARD_RATE).samples, (0, SILENCE))
+        content = self._networks.hubert(samples[None].to(self._device))
+        return self._networks.listener.tokens(content)[0].cpu()
+
+    def _style(self, clip: Waveform, run: Run) -> Tensor:
+        """The clip's style, (style,) float32."""
+        clip = audio.resample(clip, STYLE_RATE)
+        spectrogram = magnitudes(clip.samples[None].to(self._device), N_FFT, HOP)
+        verification = None
+        if self._networks.verifier is not None:
+            samples = audio.resample(clip, HEARD_RATE).samples.to(self._device)
+            verification = self._networks.verifier.embed(samples, run.check)
+        return self._networks.listener.styled(spectrogram, verification)[0, :, 0].cpu()
+
+    # -------------------------------------------------------------------------------------- read
+
+    def read(self, text: str, language: str) -> Phrase:
+        """One sentence as phones. Raises `InputError` where there is nothing to say."""
+        return self._read(text, language)
+
+    # --------------------------------------------------------------------------------------- say
+
+    @torch.inference_mode()
+    def say(self, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run) -> list[Units]:
+        """Candidates, best first: `ids` (1, N) semantic tokens, 25 a second.
+
+        With the tokens of the reference's own words the voice goes on from them. A candidate that is too
+        long or too short for its phones, or does not end, is drawn again, `TRIES` times in all.
+        Raises `InputError` for a sentence that outlasts `sampling.max_seconds`, `Unsound` where numbers are
+        not finite.
+        """
+        phones, features, prompt = _context(phrase, voice)
+        limit = round(sampling.max_seconds * TOKEN_RATE)
+        most = min(drawing.MOST, limit, math.ceil(SLOWEST * len(phrase.ids)) + SLACK)
+        count = sampling.candidates
+        best: list[Said | None] = [None] * count
+        for attempt in range(TRIES):
+            open_ = [i for i in range(count) if best[i] is None or not _plausible(best[i], phrase)]
+            if not open_:
+                break
+            seeds = [(sampling.seed + number + attempt * count) % 2**63 for number in open_]
+            generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+            rows = [phones] * len(open_), [features] * len(open_)
+            said = drawing.say(self._networks.speaker, *rows, prompt, generators, _draw(sampling), most, run)
+            for number, new in zip(open_, said, strict=True):
+                best[number] = _better(best[number], new, phrase)
+        if most == limit and not any(said.ended for said in best):
+            raise InputError(
+                f"This sentence would last longer than the {sampling.max_seconds:g} s that a sentence may: "
+                "cut it in two, or allow longer ones."
+            )
+        units = [self._units(said, sampling, phrase, voice) for said in best]
+        return sorted(units, key=lambda units: -(units.score or 0.0))
+
+    def _units(self, said: Said, sampling: Sampling, phrase: Phrase, voice: Voice) -> Units:
+        if not len(said.tokens):
+            raise Unsound("The speaking model said nothing.")
+        curves = {} if sampling.speed == 1 else {"speed": torch.tensor([sampling.speed])}
+        units = Units(said.tokens[None], TOKEN_RATE, curves or None, seed=sampling.seed)
+        frames = self._networks.decoder.encoder.frames(len(said.tokens), sampling.speed)
+        units = replace(units, seconds=frames * HOP / STYLE_RATE)
+        if sampling.candidates == 1:
+            return units
+        (logits,) = self.logits(units, phrase, voice, sampling, Run())
+        likelihood = logits.log_softmax(-1).gather(1, said.tokens[:, None]).mean()
+        return replace(units, score=float(likelihood) - (0.0 if _plausible(said, phrase) else 100.0))
+
+    @torch.inference_mode()
+    def logits(
+        self, units: Units, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run
+    ) -> list[Tensor]:
+        """What it would have said before each token of `units`: one (N, 1025) float32, the end last."""
+        run.check()
+        logits = self._networks.speaker.forced(*_context(phrase, voice), units.ids[0])
+        return [logits.cpu()]
+
+    def nudge(self, voice: Voice, seed: int) -> Voice:
+        """The voice with its style moved at random, by a hundredth of its own size."""
+        style = voice.tensors["style"]
+        moved = torch.randn(style.shape, generator=torch.Generator().manual_seed(seed)) * style.std()
+        return replace(voice, tensors={**voice.tensors, "style": style + NUDGE * moved})
+
+    # ------------------------------------------------------------------------------------ render
+
+    def render(self, units: Units, phrase: Phrase, voice: Voice, run: Run) -> Iterator[Waveform]:
+        """Pieces of sound that joined are the whole: each is rendered with all that it depends on."""
+        decoder = self._networks.decoder
+        generator, hop = decoder.generator, decoder.config.generator.hop
+        style = voice.tensors["style"][None, :, None].to(self._device)
+        latent = self._latent(units, phrase, style)
+        run.check()
+
+        @torch.inference_mode()
+        def sound(frames: Tensor) -> Tensor:
+            return generator(frames, style, run.check)
+
+        for samples in in_pieces(sound, [latent], PIECE, decoder.config.generator.reach, hop):
+            yield Waveform(samples[0, 0].float().cpu(), self.sample_rate)
+
+    @torch.inference_mode()
+    def _latent(self, units: Units, phrase: Phrase, style: Tensor) -> Tensor:
+        """What the generator makes sound of, drawn with the units' own seed."""
+        decoder = self._networks.decoder
+        speed = float(units.curves["speed"]) if units.curves else 1.0
+        frames = decoder.encoder.frames(units.ids.shape[1], speed)
+        size = (1, decoder.config.encoder.width, frames)
+        noise = NOISE * torch.randn(size, generator=torch.Generator().manual_seed(units.seed))
+        tokens, phones = units.ids.to(self._device), phrase.ids[None].to(self._device)
+        return decoder.latent(tokens, phones, style, noise.to(self._device), speed)
+
+
+def _context(phrase: Phrase, voice: Voice) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Phones, features and prompt: those of the reference's words in front, where they are known."""
+    kept = voice.tensors
+    if "tokens" not in kept:
+        return phrase.ids, phrase.features, None
+    phones = torch.cat([kept["phones"], phrase.ids])
+    parts = (kept.get("features"), kept["phones"]), (phrase.features, phrase.ids)
+    given = [features for features, _ in parts if features is not None]
+    if not given:
+        return phones, None, kept["tokens"]
+    width = given[0].shape[-1]
+    whole = [torch.zeros(len(ids), width) if features is None else features for features, ids in parts]
+    return phones, torch.cat(whole), kept["tokens"]
+
+
+def _draw(sampling: Sampling) -> Draw:
+    """The knobs of a draw. `Sampling` as it comes means what GPT-SoVITS is tuned to."""
+    if (sampling.top_k, sampling.repetition_penalty) == (0, 1.0):
+        return Draw(top_p=sampling.top_p, temperature=sampling.temperature)
+    return Draw(sampling.top_k, sampling.top_p, sampling.temperature, sampling.repetition_penalty)
+
+
+def _plausible(said: Said, phrase: Phrase) -> bool:
+    """Whether so many tokens can be these phones, and the model ended by itself."""
+    return said.ended and len(said.tokens) >= QUICKEST * len(phrase.ids)
+
+
+def _better(old: Said | None, new: Said, phrase: Phrase) -> Said:
+    """Of two implausible ones, the one that ended, then the longer: swallowed words cannot be cut in."""
+    if old is None or _plausible(new, phrase):
+        return new
+    return max(old, new, key=lambda said: (said.ended, len(said.tokens) if said.ended else 0))
+
+
+def best_stretch(reference: Waveform) -> Waveform:
+    """The `LONGEST` seconds with the most sound in them, begun in a pause if there is one to begin in.
+
+    A clip that is no longer comes back as it is.
+    """
+    if reference.seconds <= LONGEST:
+        return reference
+    frame = round(FRAME * reference.sample_rate)
+    count = round(LONGEST / FRAME)
+    power = reference.samples.unfold(0, frame, frame).square().mean(-1)
+    loud = (power > 0.01 * power.quantile(0.95)).float()
+    sums = functional.pad(loud.cumsum(0), (1, 0))
+    amounts = sums[count:] - sums[:-count]
+    # A pause may cost half a second of sound.
+    start = int((amounts - 0.5 / FRAME * loud[: len(amounts)]).argmax()) * frame
+    return replace(reference, samples=reference.samples[start : start + count * frame])
+
+
+# --------------------------------------------------------------------------------------- loading
+
+
+def load(folder: Path, placement: Placement) -> GptSovits:
+    """The engine of the chosen version in `folder`. Raises `InputError` for parts that do not fit."""
+    version, chosen = parts.together(folder)
+    networks = Networks(
+        version,
+        hubert=chosen["hubert"].load("hubert", replace(placement, listen="float32"), "listen"),
+        listener=chosen["decoder"].load("listen", placement, "listen"),
+        speaker=chosen["speaker"].load("speaker", placement, "say"),
+        decoder=chosen["decoder"].load("render", placement, "render"),
+        verifier=chosen["verifier"].load("verifier", placement, "listen") if "verifier" in chosen else None,
+    )
+    return GptSovits(placement, networks, text.reader("v1" if version == "v1" else "v2"))
+
+
+def tiny(placement: Placement) -> GptSovits:
+    """The real classes at toy sizes with random weights, always the same."""
+    return GptSovits(placement, tiny_networks(placement), text.reader("v2"))
+
+
+def tiny_networks(placement: Placement) -> Networks:
+    """The networks of `tiny`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Networks(
+            "v2",
+            hubert=placement.put(Hubert(TINY_HUBERT), "listen"),
+            listener=placement.put(Listener(TINY_ENCODER), "listen"),
+            speaker=placement.put(Speaker(TINY_SPEAKER), "say"),
+            decoder=placement.put(Decoder(TINY_DECODER), "render"),
+        )
