@@ -428,6 +428,7 @@ class _Job:
             if mode not in self.weights:
                 self.absent[mode, ""] = _words(error)
         self.done += 1
+        yield self._step(f"{mode} is loaded")
 
     def _paced(self, mode: str) -> Iterator[Step]:
         """Time float32 again beside a mode: what it takes longer now, the mode took longer too."""
@@ -441,6 +442,7 @@ class _Job:
         self.between[mode] = (self.paces[-2], self.paces[-1])
         if again.sha256 != self.takes[key].sha256:
             self._note("float32 made twice did not give the same bytes here: small differences mean nothing.")
+        yield self._step("Timed float32 once more")
 
     def _take(self, key: Key) -> Iterator[Step]:
         """Make one take and measure it."""
@@ -539,9 +541,8 @@ class _Job:
                         return
                     logits = self._logits(engine, said, s)
             except (Unsound, RuntimeError, MemoryError) as error:
-                if mode == "float32":
-                    raise
-                self.absent[mode, "forced"] = _words(error)
+                self.forces = mode != "float32"
+                self.absent[mode if self.forces else "", "forced"] = _words(error)
                 break
             if mode == "float32":
                 self.truth[t, s] = logits

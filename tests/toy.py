@@ -142,6 +142,8 @@ class Toy:
     def logits(
         self, units: Units, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run
     ) -> list[Tensor]:
+        if sampling.prosody != "babble":
+            raise Unsound("Only babble is drawn from odds that can be told.")
         self._strike("say")
         rows, state, before = [], None, torch.tensor(CODES)
         for letter, code in zip(phrase.ids.repeat_interleave(HALVES), units.ids[0], strict=True):
