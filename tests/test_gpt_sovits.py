@@ -11,12 +11,14 @@ from torch import Tensor
 from pipelines.device import Placement
 from pipelines.engines.gpt_sovits import engine as engines
 from pipelines.engines.gpt_sovits import sampling as drawing
-from pipelines.engines.gpt_sovits.config import TINY_ENCODER, TINY_SPEAKER
+from pipelines.engines.gpt_sovits.cfm import Matcher
+from pipelines.engines.gpt_sovits.config import TINY_ENCODER, TINY_MATCHER, TINY_SPEAKER
 from pipelines.engines.gpt_sovits.engine import GptSovits, Networks, best_stretch
 from pipelines.engines.gpt_sovits.model import EncoderBlock, Listener, RelativeAttention
 from pipelines.engines.gpt_sovits.sampling import Draw
 from pipelines.engines.gpt_sovits.speaker import Speaker
 from pipelines.engines.gpt_sovits.spectrogram import log_mel, magnitudes
+from pipelines.layers.hifigan import Hifigan, HifiganConfig
 from pipelines.types import Cancelled, InputError, Phrase, Run, Sampling, Unsound, Voice, Waveform
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # float32 sums in another order
@@ -280,12 +282,14 @@ def test_the_same_seed_is_the_same_sound_and_another_is_not(engine, voice):
     assert first.samples.shape != other.samples.shape or not torch.equal(first.samples, other.samples)
 
 
-def test_pieces_joined_are_the_whole(engine, voice):
+def test_pieces_joined_are_the_whole(engine, voice, networks):
     phrase = engine.read("a sentence of several seconds", "en")
     units = engine.say(phrase, voice, Sampling(seed=3), Run())[0]
     pieces = [piece.samples for piece in engine.render(units, phrase, voice, Run())]
-    decoder, style = engine._networks.decoder, voice.tensors["style"][None, :, None]
-    at_once = decoder.generator(engine._latent(units, phrase, style), style)[0, 0]
+    decoder, style = networks.decoder, voice.tensors["style"][None, :, None]
+    size = (1, TINY_ENCODER.width, decoder.encoder.frames(units.ids.shape[1]))
+    noise = engines.NOISE * torch.randn(size, generator=seeded(units.seed)[0])
+    at_once = decoder(units.ids, phrase.ids[None], style, noise)[0, 0]
     assert len(pieces) > 1
     torch.testing.assert_close(torch.cat(pieces), at_once, **CLOSE)
 
@@ -361,6 +365,38 @@ def test_lowered_everywhere_the_listener_stays_whole(reference):
     engine = GptSovits(placement, networks, fake_read)
     voice = engine.listen(reference, "what the clip says", Run())
     assert whole(engine, voice).samples.dtype == torch.float32
+
+
+def matched() -> GptSovits:
+    """A toy of v4."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        put = Placement().put
+        networks = replace(
+            engines.tiny_networks(Placement()),
+            version="v4",
+            decoder=put(Matcher(TINY_MATCHER), "render"),
+            vocoder=put(Hifigan(HifiganConfig(100, 32, (10, 6, 2, 2, 2), (20, 12, 4, 4, 4))), "render"),
+        )
+    return GptSovits(Placement(), networks, fake_read)
+
+
+def test_v4_goes_on_from_the_clips_own_words(reference):
+    engine = matched()
+    voice = engine.listen(reference, "what the clip says", Run())
+    assert voice.tensors["mel"].shape == (100, 600)
+    phrase = engine.read("some words", "en")
+    units = engine.say(phrase, voice, Sampling(seed=3, speed=1.2), Run())[0]
+    sound = torch.cat([piece.samples for piece in engine.render(units, phrase, voice, Run())])
+    assert engine.sample_rate == 48_000 and sound.isfinite().all()
+    assert len(sound) / 48_000 == pytest.approx(units.seconds)
+
+
+def test_v4_says_what_it_lacks_of_a_reference(reference, speech):
+    with pytest.raises(InputError, match="write its words beside it"):
+        matched().listen(reference, " ", Run())
+    with pytest.raises(InputError, match="cut clip and words to 10 s"):
+        matched().listen(speech(12.0), "many words", Run())
 
 
 def test_a_nudged_voice_is_nearly_the_same(engine, voice):

@@ -1,4 +1,4 @@
-"""GPT-SoVITS by RVC-Boss: v1, v2, v2Pro and v2ProPlus, from the official checkpoints."""
+"""GPT-SoVITS by RVC-Boss, all versions, from the official checkpoints."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def missing(folder: Path) -> str | None:
             return f"GPT-SoVITS {version} is here, and is chosen when it is first used."
         return (
             f"GPT-SoVITS is not installed: nearest is {version}, which lacks {', '.join(lacking[version])}. "
-            "Run python -m pipelines.convert gpt_sovits on the folder of its official files."
+            "Install it on the Models screen, or with python -m pipelines.install gpt_sovits."
         )
     return None
 

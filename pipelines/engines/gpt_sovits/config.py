@@ -128,6 +128,23 @@ TINY_DECODER = DecoderConfig(
     flow=WaveNetConfig(5, 2),
     generator=HifiganConfig(16, width=32, style=16, final_bias=False),
 )
+TINY_MATCHER = MatcherConfig(
+    version="v4",
+    encoder=TINY_ENCODER,
+    features=16,
+    wavenet=WaveNetConfig(5, 2),
+    estimator=EstimatorConfig(
+        width=32,
+        heads=2,
+        head_width=16,
+        hidden=32,
+        layers=2,
+        features=16,
+        feature_hidden=32,
+        feature_layers=1,
+        position_groups=2,
+    ),
+)
 
 
 def rebuild(kind: type[Config], values: Mapping[str, object]) -> Config:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from pipelines import audio
 from pipelines.device import Placement
 from pipelines.engines.gpt_sovits import parts, text
 from pipelines.engines.gpt_sovits import sampling as drawing
+from pipelines.engines.gpt_sovits.cfm import Matcher
 from pipelines.engines.gpt_sovits.config import (
     TINY_DECODER,
     TINY_ENCODER,
@@ -25,8 +26,10 @@ from pipelines.engines.gpt_sovits.config import (
 from pipelines.engines.gpt_sovits.model import Decoder, Listener
 from pipelines.engines.gpt_sovits.sampling import Draw, Said
 from pipelines.engines.gpt_sovits.speaker import Speaker
-from pipelines.engines.gpt_sovits.spectrogram import magnitudes
-from pipelines.layers.hifigan import in_pieces
+from pipelines.engines.gpt_sovits.spectrogram import log_mel, magnitudes
+from pipelines.engines.gpt_sovits.verifier import Verifier
+from pipelines.engines.gpt_sovits.vocoders import Bigvgan
+from pipelines.layers.hifigan import Hifigan, in_pieces
 from pipelines.layers.hubert import Hubert
 from pipelines.types import InputError, Phrase, Run, Sampling, Units, Unsound, Voice, Waveform
 
@@ -36,8 +39,11 @@ SILENCE = 9_600  # zeros behind the reference at 16 kHz (0.6 s), as it was train
 SHORTEST, LONGEST = 1.0, 10.0  # seconds of a reference
 TRAINED = 3.0  # seconds that a reference had in training, at least
 FRAME = 0.02  # seconds, of the search for the best stretch
+BANDS = 100  # of a mel spectrogram
+MELS = {"v3": (24_000, 1024, 256), "v4": (32_000, 1280, 320)}  # rate, points and hop of the reference's
+SAMPLE_RATES = {"v3": 24_000, "v4": 48_000}  # Hz of the sound, where it is not 32 kHz
 NOISE = 0.5  # how much of the prior's spread is drawn
-FIRST, PIECE = 50, 100  # frames of 20 ms: the first piece of sound, the others
+PIECE = 100  # frames that become one piece of sound, 1 to 2 s
 QUICKEST, SLOWEST = 0.8, 8.4  # tokens a phone: 31 and 3 phones a second
 SLACK = 50  # tokens of breath and pauses
 TRIES = 3
@@ -48,14 +54,20 @@ Read = Callable[[str, str], Phrase]  # text and language
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """What one version is made of. `verifier` is v2Pro's and v2ProPlus's."""
+    """What one version is made of: `verifier` is v2Pro's and v2ProPlus's, `vocoder` v3's and v4's."""
 
     version: str
     hubert: Hubert
     listener: Listener
     speaker: Speaker
-    decoder: Decoder
-    verifier: nn.Module | None = None
+    decoder: Decoder | Matcher
+    verifier: Verifier | None = None
+    vocoder: Bigvgan | Hifigan | None = None
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the sound."""
+        return SAMPLE_RATES.get(self.version, 32_000)
 
 
 class GptSovits:
@@ -65,7 +77,7 @@ class GptSovits:
         self._device = torch.device(placement.device)
         self._networks, self._read = networks, read
         self.version = networks.version
-        self.sample_rate = networks.decoder.config.sample_rate
+        self.sample_rate = networks.sample_rate
 
     # ------------------------------------------------------------------------------------ listen
 
@@ -82,6 +94,8 @@ class GptSovits:
                 f"The clip lasts {reference.seconds:.1f} s; a voice needs {SHORTEST:g} s, best are 3 to 10."
             )
         clip, facts = best_stretch(reference), {}
+        if self.version in MELS:
+            self._require_words(reference, transcript)
         if clip is not reference:
             facts["reference"] = f"the best {LONGEST:g} s of {reference.seconds:.0f}"
             transcript = None
@@ -95,7 +109,22 @@ class GptSovits:
             tensors |= {"tokens": self._heard(clip), "phones": said.ids}
             if said.features is not None:
                 tensors["features"] = said.features
+        if self.version in MELS:
+            tensors["mel"] = _mel(clip, *MELS[self.version])
         return Voice("gpt_sovits", tensors, transcript, facts)
+
+    def _require_words(self, reference: Waveform, transcript: str | None) -> None:
+        """Raises `InputError` where v3 or v4 cannot go on from what the clip says."""
+        if not (transcript and transcript.strip()):
+            raise InputError(
+                f"GPT-SoVITS {self.version} goes on from what the clip says: write its words beside it, or "
+                "choose another version."
+            )
+        if reference.seconds > LONGEST:
+            raise InputError(
+                f"The clip lasts {reference.seconds:.0f} s, and GPT-SoVITS {self.version} goes on from all "
+                f"its words: cut clip and words to {LONGEST:g} s or less."
+            )
 
     def _heard(self, clip: Waveform) -> Tensor:
         """The clip's tokens, (P,) int64."""
@@ -157,9 +186,8 @@ class GptSovits:
         if not len(said.tokens):
             raise Unsound("The speaking model said nothing.")
         curves = {} if sampling.speed == 1 else {"speed": torch.tensor([sampling.speed])}
-        units = Units(said.tokens[None], TOKEN_RATE, curves or None, seed=sampling.seed)
-        frames = self._networks.decoder.encoder.frames(len(said.tokens), sampling.speed)
-        units = replace(units, seconds=frames * HOP / STYLE_RATE)
+        seconds = self._frames(len(said.tokens), sampling.speed) / self._frame_rate
+        units = Units(said.tokens[None], TOKEN_RATE, curves or None, seed=sampling.seed, seconds=seconds)
         if sampling.candidates == 1:
             return units
         (logits,) = self.logits(units, phrase, voice, sampling, Run())
@@ -184,30 +212,69 @@ class GptSovits:
     # ------------------------------------------------------------------------------------ render
 
     def render(self, units: Units, phrase: Phrase, voice: Voice, run: Run) -> Iterator[Waveform]:
-        """Pieces of sound that joined are the whole: each is rendered with all that it depends on."""
-        decoder = self._networks.decoder
-        generator, hop = decoder.generator, decoder.config.generator.hop
+        """Pieces of sound that joined are the whole: each is rendered with all that it depends on.
+
+        v3 and v4 paint a mel in windows of about 10 s, and each window is a piece of its own or several.
+        """
+        tokens, phones = units.ids.to(self._device), phrase.ids[None].to(self._device)
         style = voice.tensors["style"][None, :, None].to(self._device)
-        latent = self._latent(units, phrase, style)
+        speed = float(units.curves["speed"]) if units.curves else 1.0
+        generator = torch.Generator().manual_seed(units.seed)
         run.check()
-
-        @torch.inference_mode()
-        def sound(frames: Tensor) -> Tensor:
-            return generator(frames, style, run.check)
-
-        for samples in in_pieces(sound, [latent], PIECE, decoder.config.generator.reach, hop):
+        if isinstance(self._networks.decoder, Decoder):
+            pieces = self._decoded(tokens, phones, style, speed, generator, run)
+        else:
+            pieces = self._painted(tokens, phones, style, speed, generator, voice, run)
+        for samples in pieces:
             yield Waveform(samples[0, 0].float().cpu(), self.sample_rate)
 
-    @torch.inference_mode()
-    def _latent(self, units: Units, phrase: Phrase, style: Tensor) -> Tensor:
-        """What the generator makes sound of, drawn with the units' own seed."""
+    def _decoded(
+        self, tokens: Tensor, phones: Tensor, style: Tensor, speed: float, chance: torch.Generator, run: Run
+    ) -> Iterator[Tensor]:
+        """Sound (1, 1, T) of a flow and a generator, in pieces."""
         decoder = self._networks.decoder
-        speed = float(units.curves["speed"]) if units.curves else 1.0
-        frames = decoder.encoder.frames(units.ids.shape[1], speed)
-        size = (1, decoder.config.encoder.width, frames)
-        noise = NOISE * torch.randn(size, generator=torch.Generator().manual_seed(units.seed))
-        tokens, phones = units.ids.to(self._device), phrase.ids[None].to(self._device)
-        return decoder.latent(tokens, phones, style, noise.to(self._device), speed)
+        vocoder = decoder.generator
+        size = (1, decoder.config.encoder.width, decoder.encoder.frames(tokens.shape[1], speed))
+        noise = NOISE * torch.randn(size, generator=chance).to(self._device)
+        with torch.inference_mode():
+            latent = decoder.latent(tokens, phones, style, noise, speed)
+        sound = torch.inference_mode()(lambda frames: vocoder(frames, style, run.check))
+        yield from in_pieces(sound, [latent], PIECE, vocoder.config.reach, vocoder.config.hop)
+
+    def _painted(
+        self,
+        tokens: Tensor,
+        phones: Tensor,
+        style: Tensor,
+        speed: float,
+        chance: torch.Generator,
+        voice: Voice,
+        run: Run,
+    ) -> Iterator[Tensor]:
+        """Sound (1, 1, T) of a mel that goes on from the reference's, in pieces."""
+        matcher, vocoder, kept = self._networks.decoder, self._networks.vocoder, voice.tensors
+        told = (kept[name][None].to(self._device) for name in ("tokens", "phones"))
+        start = matcher.prompt(*told, style, kept["mel"][None].to(self._device))
+        mels = matcher.paint(tokens, phones, style, start, chance, speed=speed, watch=run.check)
+        sound = torch.inference_mode()(lambda frames: vocoder(frames, watch=run.check))
+        yield from in_pieces(sound, mels, PIECE, vocoder.config.reach, vocoder.config.hop)
+
+    def _frames(self, tokens: int, speed: float) -> int:
+        """How many frames the vocoder makes sound of."""
+        decoder = self._networks.decoder
+        frames = decoder.encoder.frames(tokens, speed)
+        return frames if isinstance(decoder, Decoder) else int(frames * decoder.config.stretch)
+
+    @property
+    def _frame_rate(self) -> float:
+        networks = self._networks
+        vocoder = networks.vocoder if networks.vocoder is not None else networks.decoder.generator
+        return self.sample_rate / vocoder.config.hop
+
+
+def _mel(clip: Waveform, rate: int, n_fft: int, hop: int) -> Tensor:
+    """The clip's log mel spectrogram, (100, P) float32."""
+    return log_mel(audio.resample(clip, rate).samples[None], rate, n_fft, hop, BANDS)[0]
 
 
 def _context(phrase: Phrase, voice: Voice) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -274,7 +341,11 @@ def load(folder: Path, placement: Placement) -> GptSovits:
         listener=chosen["decoder"].load("listen", placement, "listen"),
         speaker=chosen["speaker"].load("speaker", placement, "say"),
         decoder=chosen["decoder"].load("render", placement, "render"),
-        verifier=chosen["verifier"].load("verifier", placement, "listen") if "verifier" in chosen else None,
+        **{
+            kind: chosen[kind].load(kind, placement, stage)
+            for kind, stage in (("verifier", "listen"), ("vocoder", "render"))
+            if kind in chosen
+        },
     )
     return GptSovits(placement, networks, text.reader("v1" if version == "v1" else "v2"))
 

@@ -154,7 +154,6 @@ def choose(folder: Path, version: str, speaker: str = "", decoder: str = "") -> 
     there = installed(folder)
     named = {"speaker": speaker, "decoder": decoder}
     chosen = {kind: _fitting(there, version, kind, named.get(kind, "")) for kind in NEEDS[version]}
-    chosen |= {part.kind: part for part in there if part.kind == "bert"}
     told = {
         "version": version,
         "parts": {kind: part.folder.name for kind, part in chosen.items()},
@@ -197,9 +196,14 @@ def lacking(folder: Path, version: str) -> list[str]:
 
 
 def together(folder: Path) -> tuple[str, dict[str, Part]]:
-    """The version that was chosen, and its parts by kind. Raises `CheckpointError` where one is gone."""
+    """The version that was chosen and its parts by kind, RoBERTa among them if it is here.
+
+    Raises `CheckpointError` where none was chosen or a part is gone.
+    """
     try:
         told = json.loads((folder / CONFIG).read_text())
-        return told["version"], {kind: described(folder / name) for kind, name in told["parts"].items()}
+        chosen = {kind: described(folder / name) for kind, name in told["parts"].items()}
+        chosen |= {part.kind: part for part in installed(folder) if part.kind == "bert"}
+        return told["version"], chosen
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError("No version of GPT-SoVITS was chosen yet, or its parts are gone.") from error
