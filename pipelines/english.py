@@ -553,9 +553,9 @@ def _dates(w: _Writing) -> None:
         rf"\b({months}) (?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\b(?![:.,]?\d)(?:,? (\d{{4}})\b)?", month_first
     )
     w.replace(
-        rf"\b(?:(the) )?(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({MONTH})(?!\w)(?:,? (\d{{4}})\b)?",
+        rf"\b(?:([Tt]he) )?(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({MONTH})(?!\w)(?:,? (\d{{4}})\b)?",
         lambda m: (
-            f"the {ordinal(int(m.group(2)))} of {MONTH_KEYS[m.group(3)[:3].lower()]}"
+            f"{m.group(1) or 'the'} {ordinal(int(m.group(2)))} of {MONTH_KEYS[m.group(3)[:3].lower()]}"
             + (f" {year(int(m.group(4)), w.british)}" if m.group(4) else "")
             if 1 <= int(m.group(2)) <= 31
             else m.group()
