@@ -1,4 +1,4 @@
-"""Attention, cache and transformer: the quick way equals the plain one, and no dtype breaks it."""
+"""Attention, cache, transformer and sampling: the quick way equals the plain one, and no dtype breaks it."""
 
 from itertools import product
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pipelines.device import Placement
+from pipelines.layers import sampling
 from pipelines.layers.transformer import FLOATS, Block, KVCache, Norm, Stack, attend
 
 WIDTH, HEADS = 32, 4
@@ -191,3 +192,92 @@ def test_the_block_equals_a_second_telling_of_its_formula():
     with torch.no_grad():
         truth = other(x, src_mask=torch.nn.Transformer.generate_square_subsequent_mask(7), is_causal=True)
         torch.testing.assert_close(block(x), truth)
+
+
+# -------------------------------------------------------------------------------------- sampling
+
+
+def nucleus(row: list[float], mass: float, crossing: bool) -> set[int]:
+    """The symbols that may be drawn, told one by one from the likeliest on."""
+    chances = torch.tensor(row, dtype=torch.float64).softmax(0).tolist()
+    kept, sum_before = set(), 0.0
+    for symbol in sorted(range(len(row)), key=lambda i: -chances[i]):
+        inside = sum_before < mass if crossing else sum_before + chances[symbol] <= mass
+        if not inside and kept:
+            break
+        kept.add(symbol)
+        sum_before += chances[symbol]
+    return kept
+
+
+@pytest.mark.parametrize("crossing", [True, False])
+@pytest.mark.parametrize("mass", [1e-6, 0.1, 0.5, 0.8, 0.95])
+def test_top_p_keeps_what_counting_by_hand_keeps(mass: float, crossing: bool):
+    logits = 3 * noise(20, 30)
+    kept = torch.isfinite(sampling.top_p(logits, mass, crossing))
+    for row, mine in zip(logits.tolist(), kept, strict=True):
+        assert set(mine.nonzero()[:, 0].tolist()) == nucleus(row, mass, crossing)
+
+
+def test_top_p_of_one_and_top_k_of_none_change_nothing():
+    logits = noise(3, 9)
+    assert torch.equal(sampling.top_p(logits, 1.0), logits)
+    assert all(torch.equal(sampling.top_k(logits, count), logits) for count in (0, 9, 100))
+
+
+def test_top_k_keeps_the_likeliest_and_what_is_as_likely_as_the_last():
+    logits = noise(20, 30)
+    for row, kept in zip(logits, torch.isfinite(sampling.top_k(logits, 4)), strict=True):
+        assert set(kept.nonzero()[:, 0].tolist()) == set(row.argsort(descending=True)[:4].tolist())
+    tied = torch.tensor([[1.0, 2.0, 2.0, 0.0]])
+    assert torch.isfinite(sampling.top_k(tied, 1)).tolist() == [[False, True, True, False]]
+
+
+def test_what_was_said_becomes_less_likely_whatever_its_sign():
+    logits = torch.tensor([[2.0, -2.0, 1.0, -1.0]])
+    penalised = sampling.penalise(logits, torch.tensor([[0, 1, 0]]), 2.0)
+    assert penalised.tolist() == [[1.0, -4.0, 1.0, -1.0]]
+    assert torch.equal(sampling.penalise(logits, torch.tensor([[0, 1]]), 1.0), logits)
+    assert torch.equal(sampling.penalise(logits, torch.zeros(1, 0, dtype=torch.int64), 2.0), logits)
+
+
+def test_no_step_changes_what_it_was_given():
+    logits, previous = noise(2, 8), torch.tensor([[1, 2], [3, 3]])
+    before = logits.clone()
+    sampling.top_p(sampling.top_k(sampling.tempered(logits, 0.7), 3), 0.8)
+    sampling.penalise(logits, previous, 1.5)
+    sampling.draw(logits, torch.Generator().manual_seed(0))
+    assert torch.equal(logits, before)
+
+
+def test_draws_are_as_frequent_as_their_probabilities():
+    logits, draws = noise(1, 6), 20_000
+    drawn = sampling.draw(logits.expand(draws, -1), torch.Generator().manual_seed(0))
+    shares = torch.bincount(drawn, minlength=6) / draws
+    chances = logits[0].softmax(0)
+    # Five standard errors of the most uncertain share.
+    assert float((shares - chances).abs().max()) < 5 * (0.25 / draws) ** 0.5
+
+
+def test_without_temperature_the_likeliest_is_drawn():
+    logits = noise(50, 9)
+    drawn = sampling.choose(logits, torch.Generator().manual_seed(0), temperature=0.0)
+    assert torch.equal(drawn, logits.argmax(-1))
+    drawn = sampling.choose(logits, torch.Generator().manual_seed(0), temperature=100.0, count=1)
+    assert torch.equal(drawn, logits.argmax(-1))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_same_generator_draws_the_same_whatever_the_dtype(dtype: torch.dtype):
+    logits = (8 * noise(4, 9)).round().to(dtype)  # whole numbers are the same in each
+    drawn = [
+        sampling.choose(x, torch.Generator().manual_seed(3), 0.9, 5, 0.9) for x in (logits, logits.float())
+    ]
+    assert torch.equal(*drawn) and drawn[0].shape == (4,) and drawn[0].dtype == torch.int64
+
+
+def test_what_was_excluded_is_never_drawn():
+    logits = noise(1, 50).expand(5000, -1)
+    allowed = set(logits[0].argsort(descending=True)[:3].tolist())
+    drawn = sampling.choose(logits, torch.Generator().manual_seed(1), temperature=5.0, count=3)
+    assert set(drawn.tolist()) == allowed

@@ -401,9 +401,14 @@ def export(network: Prosody, out: Path) -> None:
     print(f"{out.name}: {count / 1e6:.2f} M parameters, {out.stat().st_size / 1e6:.2f} MB")
 
 
-def train(work: Work, data: tuple[list[Session], list[Session]], args: argparse.Namespace) -> None:
-    """Till `args.steps`, with a checkpoint every so many minutes."""
-    learned, held = data
+def train(work: Work, args: argparse.Namespace) -> None:
+    """Till `args.steps`, with a checkpoint every so many minutes.
+
+    The data is looked at anew before each pass, so that one may learn from the first shards while the others
+    are still being made.
+    """
+    coder = copy.deepcopy(work.network).cpu()
+    held = encoded(load(args.data, "held"), coder)
     checkpoint, kind = args.work / "checkpoint.pt", torch.device(args.device).type
     near = (
         torch.cdist(*(work.network.book.centroids.cpu() * WEIGHTS,) * 2).topk(NEAR + 1, largest=False).indices
@@ -411,6 +416,9 @@ def train(work: Work, data: tuple[list[Session], list[Session]], args: argparse.
     started = saved = time.time()
     sums: list[Losses] = []
     while work.step < args.steps:
+        learned = encoded(load(args.data, "train"), coder)
+        hours = sum(_length(session) for session in learned) / 40 / 3600
+        print(f"{len(learned)} sessions, {hours:.1f} hours; {len(held)} held out", flush=True)
         random = torch.Generator().manual_seed(args.seed + work.step)
         for batch in batches(learned, random, work.network.codes, near[:, 1:]):
             speed = rate(work.step, args.steps, args.rate)
@@ -450,20 +458,13 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
     book_file, checkpoint = args.work / "book.pt", args.work / "checkpoint.pt"
-    sessions = [] if args.export else load(args.data, "train")
     if not book_file.exists():
-        torch.save(clustered(sessions, Melody().codes, args.seed), book_file)
+        torch.save(clustered(load(args.data, "train"), Melody().codes, args.seed), book_file)
     work = Work.begin(torch.load(book_file, weights_only=True), args.seed, args.device)
     if checkpoint.exists():
         work.resume(checkpoint)
     if not args.export:
-        network = copy.deepcopy(work.network).cpu()
-        data = encoded(sessions, network), encoded(load(args.data, "held"), network)
-        frames = sum(_length(session) for session in data[0])
-        print(
-            f"{len(sessions)} sessions, {frames / 40 / 3600:.1f} hours, {len(data[1])} held out", flush=True
-        )
-        train(work, data, args)
+        train(work, args)
     export(work.average, args.out)
 
 
