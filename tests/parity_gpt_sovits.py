@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipelines.device import Placement
 from pipelines.engines.gpt_sovits import sampling as drawing
-from pipelines.engines.gpt_sovits.cfm import normalised
+from pipelines.engines.gpt_sovits.cfm import flow, normalised
 from pipelines.engines.gpt_sovits.convert import convert
 from pipelines.engines.gpt_sovits.parts import Part, described
 from pipelines.engines.gpt_sovits.speaker import Speaker, Speech
@@ -269,6 +269,35 @@ def _verification(fixture: Fixture, loader: Loader) -> Outputs:
     return {"embedding": verifier.embed(samples), "fbank": filter_banks(samples, verifier.config.bands)}
 
 
+def _features(fixture: Fixture, loader: Loader) -> Outputs:
+    """What steers the flow of v3 and v4, of the reference too."""
+    inputs, matcher = fixture.inputs, loader.network("render", "render")
+    style = loader.network("listen", "listen").styled(inputs["spec"])
+    said = inputs["codes"][0], inputs["phones"], style
+    return {
+        "features": matcher.read(*said),
+        "features_speed": matcher.read(*said, float(fixture.config["speed"])),
+        "ref_features": matcher.read(inputs["ref_codes"][0], inputs["ref_phones"], style),
+    }
+
+
+def _dit(fixture: Fixture, loader: Loader) -> Outputs:
+    inputs, estimator = fixture.inputs, loader.network("render", "render").estimator
+    told = estimator.read(inputs["mu"]), inputs["time"], inputs["step"]
+    return {"velocity": estimator(inputs["x"], inputs["prompt_x"], *told).transpose(1, 2)}
+
+
+def _cfm(fixture: Fixture, loader: Loader) -> Outputs:
+    inputs, estimator = fixture.inputs, loader.network("render", "render").estimator
+    noise = inputs["noise"] * float(fixture.config["temperature"])
+    told = inputs["mu"].transpose(1, 2), inputs["prompt"], noise
+    guidance = float(fixture.config["cfg_rate"])
+    return {
+        f"mel_{steps}_step{'s' * (steps > 1)}": flow(estimator, *told, steps, guidance)
+        for steps in fixture.config["steps"]
+    }
+
+
 CASES: Mapping[str, Callable[[Fixture, Loader], Outputs]] = {
     "spectrograms": _spectrograms,
     "sampler": _sampler,
@@ -285,6 +314,9 @@ CASES: Mapping[str, Callable[[Fixture, Loader], Outputs]] = {
     "flow": _flow,
     "dec": _generator,
     "decode": _decode,
+    "features": _features,
+    "dit": _dit,
+    "cfm": _cfm,
     "v4_vocoder": _vocoder,
     "sv_embedding": _verification,
 }

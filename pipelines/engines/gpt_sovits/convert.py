@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -28,13 +28,26 @@ from pipelines.engines.gpt_sovits.config import (
     SPEAKER_ROWS_V1,
     DecoderConfig,
     EncoderConfig,
+    EstimatorConfig,
+    MatcherConfig,
     SpeakerConfig,
     WaveNetConfig,
 )
 from pipelines.engines.gpt_sovits.names import Rules, Tensors, picked
+from pipelines.engines.gpt_sovits.official import (
+    FREQUENCIES,
+    MATCHER,
+    bigvgan_weights,
+    is_lora,
+    lora,
+    matcher_weights,
+    merged,
+    verifier_weights,
+    vocoder_weights,
+)
 from pipelines.engines.gpt_sovits.parts import Part
-from pipelines.engines.gpt_sovits.verifier import VerifierConfig, verifier_weights
-from pipelines.engines.gpt_sovits.vocoders import V4, BigvganConfig, bigvgan_weights, vocoder_weights
+from pipelines.engines.gpt_sovits.verifier import VerifierConfig
+from pipelines.engines.gpt_sovits.vocoders import V4, BigvganConfig
 from pipelines.layers.bert import BertConfig
 from pipelines.layers.hifigan import HifiganConfig
 from pipelines.layers.hubert import HubertConfig
@@ -54,6 +67,10 @@ WEIGHTS = (
 BESIDE = ("vocab.txt", "tokenizer.json")  # what a folder of the hub holds beside weights that we need
 HEAD_WIDTH = 64  # of HuBERT and BERT, where their config.json does not tell how many heads
 RATES = (10, 8, 2, 2, 2)
+MATCHERS = ("v3", "v4")
+LORA = "lora"  # the kind of a file that only changes a decoder
+# What BigVGAN's config.json must say, since its weights do not.
+SNAKES = {"activation": "snakebeta", "snake_logscale": True, "use_tanh_at_final": False, "resblock": "1"}
 
 
 class HParams:
@@ -94,6 +111,19 @@ class Taken:
     version: str
     config: object
     networks: Mapping[str, Tensors]
+    base: Mapping[str, str] = field(default_factory=dict)  # sha256 of our files that it was built upon
+
+
+def recognise(source: Path) -> tuple[str, str]:
+    """Kind and version of a file, or of a folder of the hub, by what it holds.
+
+    The kind of a LoRA is "lora", its version that of the decoder that it changes. Raises `CheckpointError`.
+    """
+    with opened(source) as found:
+        if is_lora(found.tensors):
+            return LORA, _alike(found, "")
+        sort = _sort(found)
+        return sort.kind, sort.version(found, "")
 
 
 def convert(source: Path, folder: Path, version: str = "") -> Part:
@@ -108,7 +138,7 @@ def convert(source: Path, folder: Path, version: str = "") -> Part:
         if digest in part.sources.values():
             return part
     with opened(source) as found:
-        taken = take(found, version)
+        taken = tune(found, folder, version) if is_lora(found.tensors) else take(found, version)
         kind = parts.kind_of(taken.kind, taken.version)
         parts.check(kind, taken.config, taken.networks, f"{source.name}, as {kind.title} of GPT-SoVITS,")
         return _written(folder, source, digest, taken, found.beside)
@@ -120,7 +150,7 @@ def _written(folder: Path, source: Path, digest: str, taken: Taken, beside: Sequ
     draft = folder / f".{secrets.token_hex(8)}.part"
     draft.mkdir()
     try:
-        sources = {_weights(source).name: digest}
+        sources = {_weights(source).name: digest, **taken.base}
         parts.write(draft, taken.kind, taken.version, taken.config, taken.networks, sources)
         for path in beside:
             shutil.copyfile(path, draft / path.name)
@@ -200,66 +230,120 @@ def _plain(config: object) -> object:
 
 def take(source: Source, version: str = "") -> Taken:
     """What a source is and what of it we need. Raises `CheckpointError` where it is nothing we know."""
+    return _sort(source).take(source, version)
+
+
+def _sort(source: Source) -> Sort:
     tensors = source.tensors
-    for mark, taker in TAKERS.items():
+    for mark, sort in SORTS.items():
         if any(name.endswith(mark) for name in tensors):
-            return taker(source, version)
+            return sort
     raise CheckpointError(
         f"{source.path.name} is nothing that GPT-SoVITS speaks with: neither a speaker (s1), a decoder (s2), "
         "HuBERT, RoBERTa, a speaker verifier nor a vocoder."
     )
 
 
-def _speaker(source: Source, version: str) -> Taken:
-    tensors = renamed(source, names.SPEAKER)
-    symbols, width = _size(source, tensors, "symbols.weight", 0), _size(source, tensors, "symbols.weight", 1)
+def _speaker_version(source: Source, wish: str) -> str:
+    symbols = _size(source, source.tensors, "model.ar_text_embedding.word_embeddings.weight", 0)
     versions = {SPEAKER_ROWS_V1: "v1", PHONES_V2: "v2"}
     if symbols not in versions:
         raise CheckpointError(
             f"{source.path.name} is a speaker (s1) for {symbols} phones; v1 has {SPEAKER_ROWS_V1}, all "
             f"others have {PHONES_V2}."
         )
+    return versions[symbols]
+
+
+def _speaker(source: Source, version: str) -> Taken:
+    tensors = renamed(source, names.SPEAKER)
     config = SpeakerConfig(
-        symbols=symbols,
+        symbols=_size(source, tensors, "symbols.weight", 0),
         tokens=_size(source, tensors, "tokens.weight", 0) - 1,
         features=_size(source, tensors, "features.weight", 1),
-        width=width,
+        width=_size(source, tensors, "symbols.weight", 1),
         heads=int(source.setting("model", "head", 16)),
         hidden=_size(source, tensors, "blocks.0.up.weight", 0),
         layers=_count(tensors, r"blocks\.(\d+)\."),
     )
-    return Taken("speaker", versions[symbols], config, {"speaker": tensors})
+    return Taken("speaker", _speaker_version(source, version), config, {"speaker": tensors})
 
 
 def _s2(source: Source, version: str) -> Taken:
-    official = _without(source.tensors, names.UNUSED)
-    folded = checkpoint.fold_weight_norm(official)
-    found = _version(source, folded, version)
-    rest = {
-        name for name in folded if not any(re.match(p, name) for p, _ in (*names.LISTENER, *names.DECODER))
-    }
-    if rest:
-        raise CheckpointError(
-            f"{source.path.name} does not fit: {sorted(rest)[0]} is not part of GPT-SoVITS {found}."
-        )
-    listen, render = picked(folded, names.LISTENER), picked(folded, names.DECODER)
+    folded = checkpoint.fold_weight_norm(_without(source.tensors, names.UNUSED))
+    found = _version(source, version)
+    _check_known(source, folded, (*names.LISTENER, *(MATCHER if found in MATCHERS else names.DECODER)), found)
+    listen = picked(folded, names.LISTENER)
+    render = matcher_weights(folded) if found in MATCHERS else picked(folded, names.DECODER)
     encoder = _encoder(source, listen, render)
-    config = DecoderConfig(
-        version=found,
-        encoder=encoder,
-        flows=_count(render, r"couplings\.(\d+)\."),
-        flow=_wavenet(source, render, "couplings.0.wavenet."),
-        generator=_generator(source, render),
-    )
+    if found in MATCHERS:
+        config = _matcher(source, found, encoder, render)
+    else:
+        config = DecoderConfig(
+            version=found,
+            encoder=encoder,
+            flows=_count(render, r"couplings\.(\d+)\."),
+            flow=_wavenet(source, render, "couplings.0.wavenet."),
+            generator=_generator(source, render),
+        )
     return Taken("decoder", found, config, {"listen": listen, "render": render})
 
 
-def _version(source: Source, tensors: Tensors, wish: str) -> str:
+def _check_known(source: Source, tensors: Tensors, rules: Rules, version: str) -> None:
+    """Raises `CheckpointError` for a tensor that no rule knows."""
+    rest = sorted(name for name in tensors if not any(re.match(pattern, name) for pattern, _ in rules))
+    if rest:
+        raise CheckpointError(
+            f"{source.path.name} does not fit: {rest[0]} is not part of GPT-SoVITS {version}."
+        )
+
+
+def tune(source: Source, folder: Path, version: str = "") -> Taken:
+    """The decoder in `folder` that a LoRA was made for, with what the LoRA changes.
+
+    Raises `CheckpointError` where there is no such decoder, or where they do not fit.
+    """
+    found = _agreed(source, _alike(source, version), version)
+    base = _base(source, folder, found)
+    official = _without(source.tensors, names.UNUSED)
+    change = lora(official)
+    _check_known(source, {**change.tensors, **change.deltas}, (*names.LISTENER, *MATCHER), found)
+    networks, files = {}, {}
+    for network, rules in (("listen", names.LISTENER), ("render", MATCHER)):
+        path = base.folder / f"{network}.safetensors"
+        files[f"{base.folder.name}/{path.name}"] = checkpoint.sha256(path)
+        networks[network] = merged(checkpoint.read(path), change, rules)
+    return Taken("decoder", found, base.config, networks, files)
+
+
+def _base(source: Source, folder: Path, version: str) -> Part:
+    """The decoder of a version that a LoRA is added to: no tuned one; the published one before others."""
+    there = [
+        part
+        for part in parts.installed(folder)
+        if (part.kind, part.version) == ("decoder", version)
+        and not any(name.endswith(".safetensors") for name in part.sources)
+    ]
+    if not there:
+        raise CheckpointError(
+            f"{source.path.name} is a LoRA, which only changes a decoder (s2) of {version}: convert the "
+            f"published s2G{version}.pth first."
+        )
+    published = parts.published(version)
+    return max(there, key=lambda part: bool(published & set(part.sources.values())))
+
+
+def _version(source: Source, wish: str) -> str:
     """The version of an s2 file by what it holds. Raises `CheckpointError` where its first bytes disagree."""
+    tensors = source.tensors
     if any(name.startswith("cfm.") for name in tensors):
         found = _alike(source, wish)
     elif "sv_emb.weight" in tensors:
-        found = "v2ProPlus" if _size(source, tensors, "dec.conv_pre.weight", 0) > 512 else "v2Pro"
+        wide = any(
+            name in tensors and _size(source, tensors, name, 0) > 512
+            for name in ("dec.conv_pre.weight", "dec.conv_pre.weight_v")
+        )
+        found = "v2ProPlus" if wide else "v2Pro"
     else:
         symbols = _size(source, tensors, "enc_p.text_embedding.weight", 0)
         versions = {PHONES_V1: "v1", PHONES_V2: "v2"}
@@ -269,6 +353,11 @@ def _version(source: Source, tensors: Tensors, wish: str) -> str:
                 f"have {PHONES_V2}."
             )
         found = versions[symbols]
+    return _agreed(source, found, wish)
+
+
+def _agreed(source: Source, found: str, wish: str) -> str:
+    """`found`. Raises `CheckpointError` where the file's first bytes or the caller say another version."""
     for told, by in ((source.tag, "its first bytes say"), (wish, "you said")):
         if told and told != found:
             raise CheckpointError(f"{source.path.name} holds a decoder of {found}, though {by} {told}.")
@@ -317,6 +406,29 @@ def _encoder(source: Source, listen: Tensors, render: Tensors) -> EncoderConfig:
 def _wavenet(source: Source, tensors: Tensors, stem: str) -> WaveNetConfig:
     kernel = _size(source, tensors, f"{stem}in_layers.0.weight", 2)
     return WaveNetConfig(kernel, _count(tensors, re.escape(stem) + r"in_layers\.(\d+)\."))
+
+
+def _matcher(source: Source, version: str, encoder: EncoderConfig, tensors: Tensors) -> MatcherConfig:
+    size = _sizes(source, tensors)
+    frequencies = source.tensors.get(FREQUENCIES)
+    head = EstimatorConfig().head_width if frequencies is None else 2 * len(frequencies)
+    width = size("estimator.enter.weight", 0)
+    estimator = EstimatorConfig(
+        width=width,
+        heads=size("estimator.blocks.0.out.weight", 1) // head,
+        head_width=head,
+        hidden=size("estimator.blocks.0.up.weight", 0),
+        layers=_count(tensors, r"estimator\.blocks\.(\d+)\."),
+        mels=size("estimator.leave.weight", 0),
+        features=size("features.proj.weight", 0),
+        feature_hidden=size("estimator.feature_blocks.0.up.weight", 0),
+        feature_layers=_count(tensors, r"estimator\.feature_blocks\.(\d+)\."),
+        time_waves=size("estimator.time.up.weight", 1),
+        position_kernel=size("estimator.neighbours.first.weight", 2),
+        position_groups=width // size("estimator.neighbours.first.weight", 1),
+    )
+    wavenet = _wavenet(source, tensors, "features.enc.")
+    return MatcherConfig(version, encoder, size("features.proj.weight", 0), wavenet, estimator)
 
 
 def _generator(source: Source, tensors: Tensors) -> HifiganConfig:
@@ -386,6 +498,11 @@ def _verifier(source: Source, version: str) -> Taken:
 
 
 def _bigvgan(source: Source, version: str) -> Taken:
+    for name, value in SNAKES.items():
+        if (told := source.hub.get(name, value)) != value:
+            raise CheckpointError(
+                f"This BigVGAN has {name} {told!r}; GPT-SoVITS v3 takes one with {value!r}."
+            )
     weights = _asked(source, lambda: bigvgan_weights(source.tensors))
     return Taken("vocoder", "v3", BigvganConfig(), {"vocoder": weights})
 
@@ -407,16 +524,30 @@ def _without(tensors: Tensors, starts: tuple[str, ...]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(starts)}
 
 
+@dataclass(frozen=True)
+class Sort:
+    """What an official file can be: its kind, which version it is of, and how it is taken."""
+
+    kind: str
+    version: Callable[[Source, str], str]
+    take: Callable[[Source, str], Taken]
+
+    @classmethod
+    def of(cls, kind: str, version: str, take: Callable[[Source, str], Taken]) -> Sort:
+        """One that has this version always."""
+        return cls(kind, lambda source, wish: version, take)
+
+
 # A source is what the first of these tensors says that it holds.
-TAKERS: Mapping[str, Callable[[Source, str], Taken]] = {
-    "ar_text_embedding.word_embeddings.weight": _speaker,
-    "enc_p.text_embedding.weight": _s2,
-    "feature_projection.projection.weight": _hubert,
-    "embeddings.word_embeddings.weight": _bert,
-    "fuse34.local_att.0.weight": _verifier,
-    "activation_post.act.alpha": _bigvgan,
-    "ups.0.weight": _vocoder,
-    "ups.0.weight_v": _vocoder,
+SORTS: Mapping[str, Sort] = {
+    "ar_text_embedding.word_embeddings.weight": Sort("speaker", _speaker_version, _speaker),
+    "enc_p.text_embedding.weight": Sort("decoder", _version, _s2),
+    "feature_projection.projection.weight": Sort.of("hubert", "", _hubert),
+    "embeddings.word_embeddings.weight": Sort.of("bert", "", _bert),
+    "fuse34.local_att.0.weight": Sort.of("verifier", "", _verifier),
+    "activation_post.act.alpha": Sort.of("vocoder", "v3", _bigvgan),
+    "ups.0.weight": Sort.of("vocoder", "v4", _vocoder),
+    "ups.0.weight_v": Sort.of("vocoder", "v4", _vocoder),
 }
 
 

@@ -17,7 +17,8 @@ from pipelines import checkpoint
 from pipelines.checkpoint import CheckpointError
 from pipelines.device import Placement
 from pipelines.engines.gpt_sovits.catalogue import CATALOGUE
-from pipelines.engines.gpt_sovits.config import DecoderConfig, SpeakerConfig, rebuild
+from pipelines.engines.gpt_sovits.cfm import Matcher
+from pipelines.engines.gpt_sovits.config import DecoderConfig, MatcherConfig, SpeakerConfig, rebuild
 from pipelines.engines.gpt_sovits.model import Decoder, Listener
 from pipelines.engines.gpt_sovits.speaker import Speaker
 from pipelines.engines.gpt_sovits.verifier import Verifier, VerifierConfig
@@ -40,9 +41,12 @@ class Kind:
 
 
 DECODER = Kind("decoder (s2)", DecoderConfig, {"listen": lambda c: Listener(c.encoder), "render": Decoder})
+MATCHER = Kind("decoder (s2)", MatcherConfig, {"listen": lambda c: Listener(c.encoder), "render": Matcher})
 KINDS: Mapping[tuple[str, str], Kind] = {  # by kind and version; a kind of one network for all has no version
     ("speaker", ""): Kind("speaker (s1)", SpeakerConfig, {"speaker": Speaker}),
     ("decoder", ""): DECODER,
+    ("decoder", "v3"): MATCHER,
+    ("decoder", "v4"): MATCHER,
     ("hubert", ""): Kind("HuBERT", HubertConfig, {"hubert": Hubert}),
     ("bert", ""): Kind("RoBERTa", BertConfig, {"bert": Bert}),
     ("verifier", ""): Kind("speaker verifier", VerifierConfig, {"verifier": Verifier}),
@@ -179,12 +183,12 @@ def _fitting(there: list[Part], version: str, kind: str, name: str) -> Part:
     if not fitting:
         title = " ".join(filter(None, (kind_of(kind, needed).title, needed and f"of {needed}")))
         raise InputError(f"GPT-SoVITS {version} lacks its {title}.")
-    published = _published(version)
-    return max(fitting, key=lambda part: bool(published & set(part.sources.values())))
+    official = published(version)
+    return max(fitting, key=lambda part: bool(official & set(part.sources.values())))
 
 
-def _published(version: str) -> set[str]:
-    """sha256 of the files that were published for a version."""
+def published(version: str) -> set[str]:
+    """The sha256 of the files that were published for a version."""
     files = [file for part in CATALOGUE.of(CATALOGUE.edition(version)) for file in part.files]
     return {file.sha256 for file in files if file.sha256}
 
