@@ -46,13 +46,19 @@ PACE = 0.25  # seconds that the toy takes for a piece: a few words are a second 
 
 @contextmanager
 def served(
-    folder: Path, *, port: int | None = None, engines: Engines | None = None, **options
+    folder: Path,
+    *,
+    port: int | None = None,
+    engines: Engines | None = None,
+    module: object = toy,
+    pace: float = PACE,
+    **options,
 ) -> Iterator[str]:
-    """The page on the toy engine, at the address that is given."""
+    """The page on the toy engine (or another `module` like it), at the address that is given."""
     (folder / "models" / "toy").mkdir(parents=True, exist_ok=True)
-    (folder / "models" / "toy" / "config.json").write_text(json.dumps({"pace": PACE}))
+    (folder / "models" / "toy" / "config.json").write_text(json.dumps({"pace": pace}))
     engine = "small" if engines else "toy"
-    engines = engines or Engines(folder / "models", folder / "data", TABLE, {"toy": toy})
+    engines = engines or Engines(folder / "models", folder / "data", TABLE, {"toy": module})
     clip = folder / "example.wav"
     audio.write(clip, make_speech(6.0), generated=False)
     example = Example(clip, "A bird that speaks.", "Made for this test; CC0.", "2026-11-21T00:00:00+00:00")

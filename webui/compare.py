@@ -75,9 +75,19 @@ def build(
                 plain(markup.hint(str(t("compare.hint"))))
                 modes = gr.CheckboxGroup([], label=t("compare.modes"), elem_id="compare-modes")
                 impossible = plain(elem_id="compare-impossible")
+                plain(f"<h3>{t('compare.voice')}</h3>")
+                voice = plain(elem_id="compare-voice")
+                consent = gr.Checkbox(
+                    label=t("consent"), elem_id="compare-consent", container=False, visible=False
+                )
+                with gr.Row(elem_classes="chips"):
+                    other = gr.Button(t("compare.voice.other"), elem_id="compare-other", size="sm")
+        with gr.Column(elem_classes="make", min_width=320):
+            with gr.Column(elem_classes="sheet"):
+                plain(markup.heading(str(t("compare.texts"))))
                 texts = gr.Textbox(
                     DEFAULT_TEXTS, label=t("compare.texts"), info=t("compare.texts.info"), lines=3,
-                    max_lines=14, elem_id="compare-texts",
+                    max_lines=14, elem_id="compare-texts", elem_classes="untitled",
                 )  # fmt: skip
                 with gr.Accordion(t("advanced"), open=False, elem_id="compare-advanced", elem_classes="fold"):
                     prosody = prosodies(desk, t, "compare-prosody")
@@ -89,15 +99,6 @@ def build(
                     recognise = gr.Checkbox(
                         label=t("compare.recognise"), elem_id="compare-recognise", container=False
                     )
-            with gr.Column(elem_classes="sheet"):
-                plain(markup.heading(str(t("compare.voice"))))
-                voice = plain(elem_id="compare-voice")
-                consent = gr.Checkbox(
-                    label=t("consent"), elem_id="compare-consent", container=False, visible=False
-                )
-                with gr.Row(elem_classes="chips"):
-                    other = gr.Button(t("compare.voice.other"), elem_id="compare-other", size="sm")
-            with gr.Column(elem_classes="sheet go"):
                 notice = plain("", elem_id="compare-notice", html_template='<div role="alert">${value}</div>')
                 progress = plain(
                     "", elem_id="compare-progress",
@@ -108,16 +109,14 @@ def build(
                     stop = gr.Button(
                         t("stop"), variant="stop", size="lg", elem_id="compare-stop", visible=False
                     )
-        with gr.Column(elem_classes="takes", min_width=320):
-            plain(markup.heading(str(t("compare.results"))))
-            plain(
-                f'<button type="button" id="resume-blind" class="button" hidden>{t("blind.resume")}</button>',
-                js_on_load=RESUME_SCRIPT,
-            )
-            plain(f'<p class="empty">{t("compare.empty")}</p>', elem_id="compare-empty")
-            found = plain(
-                "", elem_id="found", html_template='<div class="found"></div>', js_on_load=FOUND_SCRIPT
-            )
+    with gr.Column(elem_classes="takes results"):
+        plain(markup.heading(str(t("compare.results"))))
+        plain(
+            f'<button type="button" id="resume-blind" class="button" hidden>{t("blind.resume")}</button>',
+            js_on_load=RESUME_SCRIPT,
+        )
+        plain(f'<p class="empty">{t("compare.empty")}</p>', elem_id="compare-empty")
+        found = plain("", elem_id="found", html_template='<div class="found"></div>', js_on_load=FOUND_SCRIPT)
     bench = Bench(voice, consent, modes, impossible, found, latest)
     controls = _Controls(prosody, texts, seeds, alone, recognise, go, stop, notice, progress)
     _wire_voice(desk, bench, screen, device, tab)
@@ -165,9 +164,15 @@ def _modes(desk: Desk, place: str, chosen: list[str], page: str) -> list[object]
     here = desk.choice(desk.wish(place, "auto")).placement.device
     able = [mode for mode, (possible, _) in found.items() if possible and mode != "float32"]
     choices = [(labelled(desk, here, mode, page), mode) for mode in able]
-    kept = [mode for mode in chosen or [] if mode in able] or able
+    kept = [mode for mode in chosen or [] if mode in able] or _promising(desk, here, able)
     reasons = {mode: reason for mode, (possible, reason) in found.items() if not possible}
     return [gr.update(choices=choices, value=kept), results.impossible(reasons, page)]
+
+
+def _promising(desk: Desk, place: str, able: list[str]) -> list[str]:
+    """The two that are chosen until somebody chooses: safe ones first, then the faster."""
+    verdicts = desk.table[place]
+    return sorted(able, key=lambda mode: (verdicts[mode].verdict != "safe", -(verdicts[mode].speed or 0)))[:2]
 
 
 # --- the work ----------------------------------------------------------------------------

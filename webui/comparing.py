@@ -6,6 +6,7 @@ see them; a server keeps the latest few.
 
 from __future__ import annotations
 
+import math
 import secrets
 import shutil
 import threading
@@ -265,7 +266,7 @@ def _paired(run: str, keys: tuple[Key, Key], takes: tuple[Take, Take]) -> Pair:
     quieter = louder = None
     if same:
         difference = compare.difference(*sounds)
-        quieter = audio.loudness(sounds[0]) - audio.loudness(difference)
+        quieter = _above(sounds[0], difference)
         louder = float(np.clip(quieter, 0.0, LOUDER))
         files[SOUNDS["D"]] = _pcm(replace(difference, samples=difference.samples * 10 ** (louder / 20)))
     return Pair(
@@ -289,6 +290,12 @@ def _moved(take: Take, sound: Waveform, seconds: float) -> Take:
     """The take as it will be heard, its sentences where they are then."""
     spans = tuple(replace(span, start=span.start + seconds, end=span.end + seconds) for span in take.spans)
     return replace(take, waveform=sound, spans=spans)
+
+
+def _above(sound: Waveform, difference: Waveform) -> float:
+    """How many dB of power one lies above the other. (Loudness would find silence below -70 LUFS.)"""
+    powers = [float(part.samples.square().mean()) for part in (sound, difference)]
+    return 10 * math.log10(powers[0] / powers[1]) if powers[1] else math.inf
 
 
 def _pcm(sound: Waveform) -> bytes:

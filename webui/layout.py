@@ -10,8 +10,9 @@ from urllib.parse import quote
 import gradio as gr
 from gradio.i18n import I18nData
 
+from pipelines.install import Store
 from pipelines.types import Wish
-from webui import clone, compare, markup, settings, words
+from webui import clone, compare, markup, models, settings, words
 from webui.clone import QUIET, page_of
 from webui.handlers import Desk
 from webui.routes import LOOPBACK, app_options
@@ -25,8 +26,10 @@ MAX_FILE_SIZE = "120mb"  # ten minutes of stereo at 48 kHz
 STORE = {"secret": "myna keeps this in your browser only"}
 
 
-def build(desk: Desk, wish: Wish | None = None) -> gr.Blocks:
-    """The whole page. `wish` is the device and precision of a visitor who has chosen none."""
+def build(desk: Desk, wish: Wish | None = None, files: Store | None = None) -> gr.Blocks:
+    """The whole page. `wish` is the device and precision of a visitor who has chosen none; `files` are the
+    official files that engines are installed from, those of the usual folder where it is None.
+    """
     wish = wish or Wish()
     with gr.Blocks(title="Myna", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         store = gr.BrowserState({}, storage_key="myna-settings", **STORE)
@@ -39,6 +42,8 @@ def build(desk: Desk, wish: Wish | None = None) -> gr.Blocks:
                 screen = clone.build(desk, I18nData, radios.device, radios.precision, shelf)
             with gr.Tab(I18nData("tab.compare"), id="compare") as tab:
                 bench = compare.build(desk, I18nData, screen, radios.device, latest, tabs, tab)
+            with gr.Tab(I18nData("tab.models"), id="models") as shelf_of_models:
+                models.build(desk.engines, files, I18nData, shelf_of_models)
             with gr.Tab(I18nData("tab.settings"), id="settings"):
                 panel = settings.build(desk, I18nData, radios, screen, store)
         _wire_visits(page, desk, wish, screen, bench, panel, store, shelf)
@@ -50,7 +55,7 @@ def launch_options(desk: Desk, host: str = "127.0.0.1") -> dict[str, Any]:
     """What `Blocks.launch` needs beside the address and the password."""
     return {
         "theme": theme(),
-        "css_paths": [HERE / "page.css", HERE / "compare.css"],
+        "css_paths": [HERE / "page.css", HERE / "compare.css", HERE / "models.css"],
         "head": _head(desk),
         "i18n": _i18n(),
         "app_kwargs": app_options(desk, loopback=host in LOOPBACK),

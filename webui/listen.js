@@ -211,6 +211,7 @@
     document.body.classList.toggle('has-comparison', Boolean(html));
     const article = place.querySelector('.comparison');
     if (!article) return;
+    if (article.offsetParent) article.scrollIntoView({block: 'nearest'});
     article.querySelector('[data-do=blind]')?.addEventListener('click', () => prepare(article));
     const details = article.querySelector('[data-part=listen]');
     details?.addEventListener('toggle', () => { if (details.open) loadPair(details); else listening.pair?.pause(); });

@@ -94,8 +94,7 @@ def progress(job: Job, page: str) -> str:
         return f'<p class="unseen">{escape(ready)}</p>'
     key = "stopping" if job.stopping else job.stage
     said = words.say(page, f"progress.{key}", done=job.done, total=job.total)
-    if job.words and page == "en" and key == "compare":
-        said = f"{said} · {job.words}"
+    detail = job.words if page == "en" and key == "compare" else ""
     share = 100 * job.share
     now = f' aria-valuenow="{share:.0f}"' if share else ""
     sound = f' data-sound="myna/sound/{job.token}"' if job.speaks else ""
@@ -104,6 +103,7 @@ def progress(job: Job, page: str) -> str:
     return (
         f'<div class="progress{"" if share > 0 else " unknown"}"{sound}>'
         f"<p><span>{escape(said)}</span>"
+        f'<small aria-hidden="true">{escape(detail)}</small>'
         f'<small aria-hidden="true">{escape(heard)}</small>'
         f'<small aria-hidden="true">{escape(so_far)}</small></p>'
         f'<div class="bar" role="progressbar" aria-label="{escape(words.say(page, "progress.label"))}" '

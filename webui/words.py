@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from webui import models_words
+
 DEFAULT = "en"
 
 # The wording is kept with each consent: change it and the record of what was agreed stays true.
@@ -399,12 +401,12 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     # --- the blind test
     "blind.heading": ("Blind test", "盲听测试"),
     "blind.hint": (
-        "You hear A, B and X, at one loudness and in a new order each time. X is either A or B. "
+        "Both takes at one loudness, in a new order each time, and nothing on the page tells which is which. "
         "You are told how you did only after the last trial.",
-        "您会听到 A、B 和 X，音量一致，每次顺序重新决定。X 是 A 或 B 之一。做完最后一次才会告诉您结果。",
+        "两条录音音量一致，每次顺序重新决定，页面上没有任何提示。做完最后一次才会告诉您结果。",
     ),
     "blind.kind": ("The question", "问题"),
-    "blind.kind.abx": ("Which of the two is X?", "X 是哪一个？"),
+    "blind.kind.abx": ("Can I tell them apart? (Is X A or B?)", "我能听出差别吗？（X 是 A 还是 B？）"),
     "blind.kind.preference": ("Which sounds better?", "哪个更好听？"),
     "blind.trials": ("How many trials", "次数"),
     "blind.trials.hint": (
@@ -446,8 +448,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "blind.result": ("Your result", "您的结果"),
     "blind.right": ("Right", "答对"),
     "blind.chosen": ("{name} chosen", "选 {name}"),
-    "blind.p": ("Chance does as well", "靠运气达到"),
-    "blind.p.value": ("p = {p:.4f}", "p = {p:.4f}"),
+    "blind.p": ("Guessing does as well", "瞎猜也能达到"),
+    "blind.p.value": ("{p:.1%} of times (p = {p:.4f})", "{p:.1%}（p = {p:.4f}）"),
     "blind.rate.abx": ("True rate of right answers", "真实答对率"),
     "blind.rate.preference": ("True rate of choosing it", "真实选择率"),
     "blind.rate.value": ("{low:.0%} to {high:.0%}", "{low:.0%} 到 {high:.0%}"),
@@ -508,7 +510,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "一切都在本机完成：页面不访问任何其他主机，也没有遥测。"
         "每个文件的元数据都注明为 AI 生成语音。请只在得到本人同意后使用他人的声音。",
     ),
-}
+} | dict(models_words.TEXTS)
 
 # The coach speaks English; these say the same by its findings' kinds and values.
 CHINESE_FINDINGS: Mapping[str, str] = {
