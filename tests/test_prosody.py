@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +18,8 @@ from pipelines.engines.small.config import TINY, TINY_MELODY
 from pipelines.engines.small.engine import Small
 from pipelines.engines.small.prosody import Book, Draft, Prosody, Scale, Spoken
 from pipelines.types import Cancelled, InputError, Phrase, Run, Sampling, Units, Unsound, Voice
-from training.small import texts
+from training.small import prosody as teaching
+from training.small import prosody_data, texts
 
 SENTENCE = "She sells sea shells by the sea shore, she sells sea shells."
 LIVELY = Sampling(prosody="lively")
@@ -403,3 +405,92 @@ def test_hard_texts_have_paragraphs_of_three_hundred_words() -> None:
     hard = texts.hard(50, 0)
     assert len(set(hard)) == 50
     assert sum(len(text.split()) >= 300 for text in hard) == 2
+
+
+# -------------------------------------------------------------------------------------- training
+
+
+@pytest.fixture(scope="module")
+def lesson(tiny: Small) -> tuple[Prosody, teaching.Session]:
+    """A toy teacher's session, and a network that knows its codes."""
+    basis = style.Basis.load()
+    library = prosody_data.read(tiny._speaker, texts.sentences(4, 3))
+    voices = prosody_data.Voices(basis, held=False, seed=0)
+    session = teaching.normalised(prosody_data.session(tiny._speaker, library, voices, basis.knots))
+    book = teaching.clustered([session], TINY_MELODY.codes, seed=0)
+    network = teaching.fresh(book, 0, TINY, TINY_MELODY)
+    return network, teaching.encoded([session], network)[0]
+
+
+def batch(network: Prosody, session: teaching.Session) -> teaching.Batch:
+    near = teaching.batches([session], torch.Generator().manual_seed(0), network.codes, None)
+    return next(iter(near))
+
+
+def test_no_sentence_held_out_is_learned_from() -> None:
+    assert not set(prosody_data.written(held=True)) & set(prosody_data.written(held=False))
+
+
+def test_no_voice_held_out_is_learned_from() -> None:
+    basis = style.Basis.load()
+    learned, held = (prosody_data.Voices(basis, held, 0).styles for held in (False, True))
+    assert len(held) == len(prosody_data.HELD_VOICES) and len(learned) + len(held) == len(basis.styles)
+    assert not any(torch.equal(one, other) for one in held for other in learned)
+
+
+def test_training_sees_what_saying_sees(lesson: tuple[Prosody, teaching.Session]) -> None:
+    """The logits of a batch, a sentence behind the beginning of another, are those that the engine makes."""
+    network, session = lesson
+    prompt, sentence = session[0].cut(12), session[1]
+    with torch.inference_mode():
+        made = teaching.forced(
+            network, teaching._batch([[prompt, sentence]], network.codes, None, torch.Generator())
+        )
+        parts = [network.context(one.symbols) for one in (prompt, sentence)]
+        first = len(prompt.spoken.codes)
+        inputs = [
+            network.inputs(parts[0], prompt.spoken, 0),
+            network.inputs(parts[1], sentence.spoken, first),
+        ]
+        truth = network(torch.cat(inputs, dim=1))
+    for row, right in zip(made, truth, strict=True):
+        torch.testing.assert_close(row, right[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_few_steps_of_training_make_the_loss_smaller(lesson: tuple[Prosody, teaching.Session]) -> None:
+    network, session = lesson
+    work = teaching.Work.begin(network.book.centroids, 0, "cpu", TINY, TINY_MELODY)
+    row = batch(network, session)
+    found = [float(work.learn(row, 3e-3, "cpu").whole.detach()) for _ in range(12)]
+    assert found[-1] < 0.9 * found[0] and work.step == 12
+
+
+def test_a_training_goes_on_where_it_stopped(
+    lesson: tuple[Prosody, teaching.Session], tmp_path: Path
+) -> None:
+    network, session = lesson
+    row, centroids = batch(network, session), network.book.centroids
+
+    def begun() -> teaching.Work:
+        return teaching.Work.begin(centroids, 0, "cpu", TINY, TINY_MELODY)
+
+    whole, half = begun(), begun()
+    for work in (whole, half):
+        work.learn(row, 1e-3, "cpu")
+    half.save(tmp_path / "checkpoint.pt")
+    resumed = begun()
+    resumed.resume(tmp_path / "checkpoint.pt")
+    for work in (whole, resumed):
+        work.learn(row, 1e-3, "cpu")
+    assert resumed.step == whole.step == 2
+    for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_prompt_is_cut_between_symbols(lesson: tuple[Prosody, teaching.Session]) -> None:
+    said = lesson[1][0]
+    for frames in (1, 7, 30, 10_000):
+        part = said.cut(frames)
+        assert int(part.spoken.moves.sum()) == len(part.features) and int(part.spoken.moves[-1]) == 1
+        assert len(part.spoken.codes) == len(part.tracks)
+        assert len(part.spoken.codes) <= frames or len(part.features) == 1

@@ -47,6 +47,7 @@ PROMPT = (40, 240)  # frames of the other
 NEAR, NEAR_SHARE, FAR_SHARE = 8, 0.12, 0.02  # codes heard wrongly: one of the nearest, or any
 KEPT = 0.998  # of the running average of the weights, a step
 WARM = 150  # steps
+DEFAULT, SIZES = Config(), Melody()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class Utterance:
     def symbols(self) -> Tensor:
         """(L, 648) float32."""
         wide = self.style.expand(len(self.features), -1)
-        return torch.cat([self.features, wide, self.notes], dim=1).float()
+        return torch.cat([self.features.float(), wide.float(), self.notes.float()], dim=1)
 
     def cut(self, frames: int) -> Utterance:
         """Its first symbols, of so many frames or a few less; one symbol at least."""
@@ -260,17 +261,26 @@ class Losses:
     def whole(self) -> Tensor:
         return self.move + self.code + self.curves
 
+    def detached(self) -> Losses:
+        """The figures without what led to them."""
+        return Losses(*(getattr(self, name).detach() for name in self.__dataclass_fields__))
 
-def losses(network: Prosody, batch: Batch) -> Losses:
-    """Teacher-forced, in one pass."""
-    real, tracks = batch.real, batch.tracks[batch.real]
+
+def forced(network: Prosody, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits before each real frame, in one pass: (frames, 2), (frames, codes) float32."""
     following = F.pad(network.next(batch.symbols[:, 1:]), (0, 0, 0, 1)).masked_fill(batch.last[..., None], 0)
     context = network.here(batch.symbols) + following
     x = _at(context, batch.places) + network.code(batch.previous)
     x = x + network.elapsed(batch.elapsed.clamp(max=network.longest - 1))
     x = x + positions(0, x.shape[1], network.width).to(x)
-    hidden = network.stack(x)[real]
-    moves, codes = network.move_head(hidden).float(), network.code_head(hidden).float()
+    hidden = network.stack(x)[batch.real]
+    return network.move_head(hidden).float(), network.code_head(hidden).float()
+
+
+def losses(network: Prosody, batch: Batch) -> Losses:
+    """Of the transformer and of the decoder, on what was said."""
+    real, tracks = batch.real, batch.tracks[batch.real]
+    moves, codes = forced(network, batch)
     said = batch.codes[real]
     made = network.curves(
         _at(network.curves.symbol(batch.symbols), batch.places),
@@ -300,10 +310,10 @@ def _at(x: Tensor, places: Tensor) -> Tensor:
 # -------------------------------------------------------------------------------------- training
 
 
-def fresh(book: Tensor, seed: int) -> Prosody:
+def fresh(book: Tensor, seed: int, config: Config = DEFAULT, sizes: Melody = SIZES) -> Prosody:
     """A network that knows its codes: embeddings and head begin as projections of the centroids."""
     torch.manual_seed(seed)
-    network = Prosody(Config(), Melody())
+    network = Prosody(config, sizes)
     spread = (book - book.mean(0)) / book.std(0)
     with torch.no_grad():
         network.book.centroids.copy_(book)
@@ -342,8 +352,10 @@ class Work:
     table: list[dict[str, float]]
 
     @classmethod
-    def begin(cls, book: Tensor, seed: int, device: str) -> Work:
-        network = fresh(book, seed).to(device)
+    def begin(
+        cls, book: Tensor, seed: int, device: str, config: Config = DEFAULT, sizes: Melody = SIZES
+    ) -> Work:
+        network = fresh(book, seed, config, sizes).to(device)
         adam = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98), weight_decay=0.02)
         return cls(network, copy.deepcopy(network).requires_grad_(False), adam, 0, [])
 
@@ -382,8 +394,8 @@ def judged(work: Work, held: Sequence[Session], device: str) -> dict[str, float]
     """The averaged network on sessions held out."""
     codes = work.network.codes
     found = []
-    with torch.autocast(torch.device(device).type, torch.bfloat16):
-        for batch in batches(held, torch.Generator().manual_seed(0), codes, None):
+    for batch in batches(held, torch.Generator().manual_seed(0), codes, None):
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
             found.append(losses(work.average.eval(), batch.to(device)))
     return {
         name: float(torch.stack([getattr(one, name) for one in found]).mean())
@@ -422,7 +434,7 @@ def train(work: Work, args: argparse.Namespace) -> None:
         random = torch.Generator().manual_seed(args.seed + work.step)
         for batch in batches(learned, random, work.network.codes, near[:, 1:]):
             speed = rate(work.step, args.steps, args.rate)
-            sums.append(work.learn(batch.to(args.device), speed, kind))
+            sums.append(work.learn(batch.to(args.device), speed, kind).detached())
             if work.step % args.every == 0 or work.step == args.steps:
                 line = {"step": work.step, "seconds": time.time() - started}
                 line |= {
@@ -459,7 +471,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     book_file, checkpoint = args.work / "book.pt", args.work / "checkpoint.pt"
     if not book_file.exists():
-        torch.save(clustered(load(args.data, "train"), Melody().codes, args.seed), book_file)
+        torch.save(clustered(load(args.data, "train"), SIZES.codes, args.seed), book_file)
     work = Work.begin(torch.load(book_file, weights_only=True), args.seed, args.device)
     if checkpoint.exists():
         work.resume(checkpoint)
