@@ -775,9 +775,9 @@ def _distance_words(apart: Figure | None, draws: bool) -> tuple[str, str]:
     if apart.median == 0:
         return "near", "The same reading as float32's in most takes."
     ratio = apart.median / apart.control_median
-    chance = "another seed's" if draws else "those of a voice moved by a hundredth"
+    chance = "another seed's reading" if draws else "that of a voice moved by a hundredth"
     if ratio <= NEAR:
-        return "near", f"Close to float32: {_times(ratio)} as far from it as {chance}."
+        return "near", f"Close to float32: only {_times(ratio)} as far from it as {chance}."
     if ratio <= APART:
         return "other" if draws else "near", f"As far from float32 as {chance} ({_times(ratio)})."
     further = f"Further from float32 than {chance} ({_times(ratio)}): listen for it."
@@ -791,12 +791,15 @@ def _times(ratio: float) -> str:
 def _cost_words(cost: Cost | None) -> str:
     if cost is None:
         return "Not measured."
-    work = f"{cost.rtf:.2f} s of work for a second of sound; weights of {cost.weights / 1e6:.0f} MB"
+    work = f"A second of sound takes {cost.rtf:.2f} s of work"
+    size = f"weights of {cost.weights / 1e6:.0f} MB"
     if cost.speed is None:
-        return f"{work}."
+        return f"{work}; {size}."
+    pace = (
+        f"{cost.speed:.1f} times as fast as" if cost.speed >= 1 else f"{1 / cost.speed:.1f} times slower than"
+    )
     noisy = " Timings were noisy." if cost.noisy else ""
-    speed = f"{cost.speed:.2f} times float32's speed ({cost.speed_low:.2f} to {cost.speed_high:.2f})"
-    return f"{speed}, {cost.memory:.0%} of its memory: {work}.{noisy}"
+    return f"{pace} float32, with {cost.memory:.0%} of its memory ({size}). {work}.{noisy}"
 
 
 # ------------------------------------------------------------------------------------------------- pictures

@@ -125,6 +125,7 @@ SECTIONS = {
         "step. This needs no listening, and explains the rest.",
     ),
 }
+HEADING = 140  # characters of a text that stand above its takes
 PLAYERS = """
 document.addEventListener("play", (event) => {
   for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
@@ -176,9 +177,9 @@ def _cards(comparison: Comparison) -> Iterator[str]:
     for card in comparison.cards:
         concern = " warn" if card.level in OF_CONCERN else ""
         yield (
-            f'<li class="card"><h3>{escape(card.mode)} <span class="level{concern}">{LEVELS[card.level]}'
-            f"</span></h3><h4>Sounds like</h4><p>{escape(card.sounds)}</p>"
-            f"<h4>Costs</h4><p>{escape(card.costs)}</p></li>"
+            f'<li class="card"><h2>{escape(card.mode)} <span class="level{concern}">{LEVELS[card.level]}'
+            f"</span></h2><h3>Sounds like</h3><p>{escape(card.sounds)}</p>"
+            f"<h3>Costs</h3><p>{escape(card.costs)}</p></li>"
         )
     yield "</ul>"
     if comparison.notes:
@@ -194,8 +195,8 @@ def _listening(comparison: Comparison) -> Iterator[str]:
             keys = [key for key in comparison.takes if (key.text, key.seed) == (text, seed)]
             if not keys:
                 continue
-            yield f"<details{' open' if first else ''}><summary>{escape(words)} <small>seed {number}</small>"
-            yield '</summary><div class="takes">'
+            yield f"<details{' open' if first else ''}><summary>{escape(_short(words))}"
+            yield f' <small>seed {number}</small></summary><div class="takes">'
             yield from map(_player, keys)
             yield "</div></details>"
             first = False
@@ -230,7 +231,7 @@ def _called(key: Key) -> str:
 def _figures(comparison: Comparison) -> Iterator[str]:
     yield "<h2>Measured</h2>"
     yield (
-        '<p class="soft">Each figure is the median over all texts and seeds; below it is the interval that '
+        '<p class="soft">Each figure is the median over all texts and seeds; below it is the range that '
         "holds the true median 95 times of 100 (bootstrap). The control is float32 against float32: what "
         "chance alone changes.</p>"
     )
@@ -286,23 +287,26 @@ def _table(figures: Sequence[Figure], title: str, columns: Sequence[str], of: st
         unit = f" ({measure.unit})" if measure.unit else ""
         yield f'<tr><th scope="row">{escape(measure.label)}{escape(unit)}'
         yield f"<small>{escape(measure.sentence)} {measure.better.capitalize()} is better.</small></th>"
-        yield "".join(_cell(f and (f.median, f.low, f.high)) for f in row)
+        fine = measure.unit == "nats"
+        yield "".join(_cell(f and (f.median, f.low, f.high), fine=fine) for f in row)
         if control:
             yield _cell((known.control_median, known.control_low, known.control_high), "control")
         yield "</tr>"
     yield "</tbody></table></div>"
 
 
-def _cell(numbers: Sequence[float | None] | None, kind: str = "") -> str:
+def _cell(numbers: Sequence[float | None] | None, kind: str = "", fine: bool = False) -> str:
     classes = f"number {kind}".strip()
     if not numbers or numbers[0] is None:
         return f'<td class="{classes}">–</td>'
-    median, low, high = map(_number, numbers)
+    median, low, high = (_number(number, fine) for number in numbers)
     return f'<td class="{classes}"><b>{median}</b><small>{low} to {high}</small></td>'
 
 
-def _number(value: float) -> str:
-    """Three digits that mean something, with a real minus sign."""
+def _number(value: float, fine: bool = False) -> str:
+    """Three digits that mean something, with a real minus sign; three places unless it is `fine`."""
+    if 0 < abs(value) < 0.001 and not fine:
+        return "0.000"
     small = 0 < abs(value) < 0.001
     text = f"{value:.1e}" if small else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     return text.replace("-", "\N{MINUS SIGN}")
@@ -372,34 +376,39 @@ def _parting(comparison: Comparison) -> Iterator[str]:
         found = [key for key in keys if key.text == text]
         if not found:
             continue
-        yield f"<h3>{escape(words)}</h3>"
+        yield f"<h3>{escape(_short(words))}</h3>"
         for key in found:
             yield from _parted(comparison.takes[key.truth], comparison.takes[key], key)
+        yield "<details><summary>Spectrograms</summary>"
+        for key in found:
+            yield from _pictures(comparison.takes[key.truth], comparison.takes[key], key)
+        yield "</details>"
 
 
 def _parted(a: Take, b: Take, key: Key) -> Iterator[str]:
-    aligned = key.kind == "locked"
-    track = where_they_part(a, b, aligned)
+    track = where_they_part(a, b, key.kind == "locked")
     most = int(track.distance.argmax())
     words = f"most at {most * track.step:.1f} s, by {track.distance[most]:.1f} dB"
     yield f'<p class="legend"><b>{escape(_mode(key))}</b> {escape(_kind(key))}: {words}</p>'
     yield _strip(track.distance, f"{_mode(key)}, {_kind(key)}: {words}")
-    drawn = sheet(a, b, aligned)
+
+
+def _pictures(a: Take, b: Take, key: Key) -> Iterator[str]:
+    drawn = sheet(a, b, key.kind == "locked")
     scale = (drawn.floor, drawn.top)
     pictures = (
         ("float32", drawn.a, *scale),
         (_mode(key), drawn.b, *scale),
         (f"difference, 0 to {drawn.range:.0f} dB", drawn.apart, 0.0, drawn.range),
     )
-    yield f"<details><summary>Spectrograms of {escape(_mode(key))}, {escape(_kind(key))}</summary>"
-    yield '<div class="pictures">'
+    yield f'<p class="legend"><b>{escape(_mode(key))}</b> {escape(_kind(key))}</p><div class="pictures">'
     for name, levels, low, high in pictures:
         data = base64.b64encode(png((levels - low) / (high - low))).decode()
         yield (
             f'<figure><img alt="Spectrogram: {escape(name)}" src="data:image/png;base64,{data}">'
             f"<figcaption>{escape(name)}</figcaption></figure>"
         )
-    yield "</div></details>"
+    yield "</div>"
 
 
 def _strip(distance: np.ndarray, words: str) -> str:
@@ -454,6 +463,7 @@ def _made(comparison: Comparison) -> Iterator[str]:
         "Weights": recipe["weights"],
         "Machine": f"{machine['processor']}; {machine['system']}; Python {machine['python']}, torch "
         f"{machine['torch']}, threads: {machine['threads']}",
+        "Texts": " / ".join(recipe["texts"]),
         "Seeds": ", ".join(map(str, recipe["seeds"])),
         "Settings": ", ".join(f"{name} {value}" for name, value in sampling.items() if value != ""),
     }
@@ -471,6 +481,10 @@ def _made(comparison: Comparison) -> Iterator[str]:
     for key, take in comparison.takes.items():
         yield f"<li>{escape(_called(key))}<br><code>{take.sha256}</code></li>"
     yield "</ul></details>"
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= HEADING else f"{words[:HEADING].rsplit(' ', 1)[0]} …"
 
 
 def _count(number: int, what: str) -> str:

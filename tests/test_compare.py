@@ -142,7 +142,7 @@ def test_bfloat16_is_nearer_to_float32_than_chance_is(whole):
     assert figure(whole, "units_equal", "bfloat16", "free").median > 90
     assert figure(whole, "units_equal", "bfloat16", "free").control_median < 50
     card = next(card for card in whole.cards if card.mode == "bfloat16")
-    assert card.level == "near" and "float32's speed" in card.costs
+    assert card.level == "near" and "its memory" in card.costs
 
 
 def test_teacher_forced_figures_tell_modes_apart(whole):
