@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import secrets
+import struct
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,19 @@ from pipelines.types import InputError
 
 Shape = tuple[int, ...]
 Module = TypeVar("Module", bound=nn.Module)
+# What torch's safe unpickler raises on bytes that are no pickle of its own, found by feeding it such bytes.
+DAMAGED = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+)
 SHOWN = 3  # mismatches named in a message; the rest is counted
 
 
@@ -94,7 +108,7 @@ def _read_pickle(path: Path, allow: Sequence[tuple[type, str]]) -> dict[str, obj
             f"{path.name} was refused: it asks Python for {name}, which weights do not need and "
             "which could run a program. Nothing in it was executed."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise CheckpointError(f"{path.name} is damaged or cut short, or is no checkpoint.") from error
 
 
