@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,13 +12,17 @@ from torch import Tensor
 from pipelines.device import Placement
 from pipelines.engines.gpt_sovits import engine as engines
 from pipelines.engines.gpt_sovits import sampling as drawing
+from pipelines.engines.gpt_sovits import text as texts
 from pipelines.engines.gpt_sovits.cfm import Matcher
 from pipelines.engines.gpt_sovits.config import TINY_ENCODER, TINY_MATCHER, TINY_SPEAKER
 from pipelines.engines.gpt_sovits.engine import GptSovits, Networks, best_stretch
 from pipelines.engines.gpt_sovits.model import EncoderBlock, Listener, RelativeAttention
+from pipelines.engines.gpt_sovits.reader import Context, Reader, vocabulary
 from pipelines.engines.gpt_sovits.sampling import Draw
 from pipelines.engines.gpt_sovits.speaker import Speaker
 from pipelines.engines.gpt_sovits.spectrogram import log_mel, magnitudes
+from pipelines.engines.gpt_sovits.text import Spoken, Stretch
+from pipelines.layers.bert import Bert, BertConfig
 from pipelines.layers.hifigan import Hifigan, HifiganConfig
 from pipelines.types import Cancelled, InputError, Phrase, Run, Sampling, Unsound, Voice, Waveform
 
@@ -168,6 +173,55 @@ def test_top_p_is_taken_before_the_temperature():
 def test_equals_of_the_last_of_top_k_stay():
     kept = drawing.probabilities(torch.tensor([[2.0, 1.0, 1.0, 0.0]]), Draw(top_k=2))
     assert (kept > 0).sum() == 3
+
+
+# ---------------------------------------------------------------------------------------- read
+
+
+VOCABULARY = {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "你": 3, "好": 4, ",": 5}
+
+
+@pytest.fixture(scope="module")
+def context() -> Context:
+    torch.manual_seed(0)
+    sizes = BertConfig(symbols=6, places=6, width=8, heads=2, hidden=16, layers=1)
+    return Context(Bert(sizes).eval().requires_grad_(False), VOCABULARY)
+
+
+def test_a_character_gives_its_features_to_each_of_its_phones(context):
+    made = context.features(Stretch("zh", "你好", ("n", "i3", "h", "ao3", "x"), (2, 3)))
+    characters = context.bert(torch.tensor([[1, 3, 4, 2]]))[0, 1:-1]
+    assert torch.equal(made, characters[torch.tensor([0, 0, 1, 1, 1])])
+
+
+def test_more_characters_than_roberta_reads_at_once_are_read_in_parts(context):
+    stretch = Stretch("zh", "你好你好你好", ("a",) * 6, (1,) * 6)
+    assert context.features(stretch).shape == (6, 8)
+
+
+def test_what_is_not_chinese_has_no_features(context, monkeypatch):
+    stretches = (Stretch("en", "hi", ("HH", "AY1")), Stretch("zh", "好", ("h", "ao3"), (2,)))
+    spoken = Spoken("hi 好", torch.arange(4), stretches)
+    monkeypatch.setattr(texts, "read", lambda *arguments: spoken)
+    loads = []
+    reader = Reader("v2", lambda: loads.append(1) or context)
+    phrase, _ = reader("hi 好", "auto"), reader("hi 好", "auto")
+    assert len(loads) == 1
+    assert not phrase.features[:2].any() and phrase.features[2:].all()
+    monkeypatch.setattr(texts, "read", lambda *arguments: replace(spoken, stretches=stretches[:1]))
+    assert reader("hi", "auto").features is None
+    monkeypatch.setattr(texts, "read", lambda *arguments: spoken)
+    with pytest.raises(InputError, match="RoBERTa, which is not installed"):
+        Reader("v2")("hi 好", "auto")
+
+
+def test_a_vocabulary_is_read_from_either_file(tmp_path):
+    with pytest.raises(InputError, match="no tokenizer.json and no vocab.txt"):
+        vocabulary(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
+    assert vocabulary(tmp_path) == VOCABULARY
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"x": 7}}}), encoding="utf-8")
+    assert vocabulary(tmp_path) == {"x": 7}
 
 
 # -------------------------------------------------------------------------------- listen, render

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SPEC = Spec(
     name="gpt_sovits",
     title="GPT-SoVITS",
-    languages=("en",),
+    languages=("en", "zh", "yue", "ja", "ko", "auto"),
     sample_rate=32_000,
     reference_seconds=(3.0, 10.0),
     samples=True,

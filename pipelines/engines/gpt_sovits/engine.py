@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from pipelines import audio
 from pipelines.device import Placement
-from pipelines.engines.gpt_sovits import parts, text
+from pipelines.engines.gpt_sovits import parts
 from pipelines.engines.gpt_sovits import sampling as drawing
 from pipelines.engines.gpt_sovits.cfm import Matcher
 from pipelines.engines.gpt_sovits.config import (
@@ -24,9 +25,11 @@ from pipelines.engines.gpt_sovits.config import (
     TOKEN_RATE,
 )
 from pipelines.engines.gpt_sovits.model import Decoder, Listener
+from pipelines.engines.gpt_sovits.reader import Context, Reader, vocabulary
 from pipelines.engines.gpt_sovits.sampling import Draw, Said
 from pipelines.engines.gpt_sovits.speaker import Speaker
 from pipelines.engines.gpt_sovits.spectrogram import log_mel, magnitudes
+from pipelines.engines.gpt_sovits.text.symbols import Version
 from pipelines.engines.gpt_sovits.verifier import Verifier
 from pipelines.engines.gpt_sovits.vocoders import Bigvgan
 from pipelines.layers.hifigan import Hifigan, in_pieces
@@ -104,7 +107,7 @@ class GptSovits:
         run.check()
         tensors = {"style": self._style(clip, run)}
         if transcript and transcript.strip():
-            said = self._read(transcript, "en")
+            said = self._read(transcript, "auto")
             run.check()
             tensors |= {"tokens": self._heard(clip), "phones": said.ids}
             if said.features is not None:
@@ -145,7 +148,7 @@ class GptSovits:
     # -------------------------------------------------------------------------------------- read
 
     def read(self, text: str, language: str) -> Phrase:
-        """One sentence as phones. Raises `InputError` where there is nothing to say."""
+        """One sentence as phones, with features where it is Chinese. Raises `InputError` as `Reader` does."""
         return self._read(text, language)
 
     # --------------------------------------------------------------------------------------- say
@@ -337,7 +340,7 @@ def load(folder: Path, placement: Placement) -> GptSovits:
     version, chosen = parts.together(folder)
     networks = Networks(
         version,
-        hubert=chosen["hubert"].load("hubert", replace(placement, listen="float32"), "listen"),
+        hubert=chosen["hubert"].load("hubert", placement.raised("listen"), "listen"),
         listener=chosen["decoder"].load("listen", placement, "listen"),
         speaker=chosen["speaker"].load("speaker", placement, "say"),
         decoder=chosen["decoder"].load("render", placement, "render"),
@@ -347,12 +350,22 @@ def load(folder: Path, placement: Placement) -> GptSovits:
             if kind in chosen
         },
     )
-    return GptSovits(placement, networks, text.reader("v1" if version == "v1" else "v2"))
+    bert = chosen.get("bert")
+    context = None if bert is None else functools.partial(_context_of, bert, placement)
+    return GptSovits(placement, networks, Reader(_phones(version), context))
+
+
+def _context_of(bert: parts.Part, placement: Placement) -> Context:
+    return Context(bert.load("bert", placement, "read"), vocabulary(bert.folder))
+
+
+def _phones(version: str) -> Version:
+    return "v1" if version == "v1" else "v2"
 
 
 def tiny(placement: Placement) -> GptSovits:
     """The real classes at toy sizes with random weights, always the same."""
-    return GptSovits(placement, tiny_networks(placement), text.reader("v2"))
+    return GptSovits(placement, tiny_networks(placement), Reader("v2"))
 
 
 def tiny_networks(placement: Placement) -> Networks:

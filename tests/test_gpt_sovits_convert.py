@@ -1,0 +1,335 @@
+"""Official files of GPT-SoVITS: told by what they hold, taken whole or refused in a sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import random
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pipelines import checkpoint
+from pipelines import convert as commands
+from pipelines.checkpoint import CheckpointError
+from pipelines.device import Placement
+from pipelines.engines.gpt_sovits import engine as engines
+from pipelines.engines.gpt_sovits import missing, parts, prepare
+from pipelines.engines.gpt_sovits.convert import convert, recognise
+from pipelines.types import InputError, Run, Sampling
+from tests import official_gpt_sovits as official
+
+V2 = {"model": {"upsample_rates": [10, 8, 2, 2, 2], "version": "v2"}, "train": {"epochs": 8}}
+
+
+@pytest.fixture
+def s1(tmp_path: Path) -> Path:
+    return official.save_s1(tmp_path / "s1 my voice-e12.ckpt", official.filled(official.speaker()))
+
+
+@pytest.fixture
+def s2(tmp_path: Path) -> Path:
+    return official.save_s2(tmp_path / "s2G2333k.pth", official.filled(official.decoder()), V2)
+
+
+@pytest.fixture
+def hubert(tmp_path: Path) -> Path:
+    return official.save_hubert(tmp_path / "chinese-hubert-base", official.filled(official.hubert()))
+
+
+def empty(folder: Path) -> bool:
+    """Whether nothing is left in the folder, not even a draft."""
+    return not folder.exists() or not any(folder.iterdir())
+
+
+# ------------------------------------------------------------------------------------ what it is
+
+
+def test_a_source_is_told_by_what_it_holds_whatever_its_name(s1, s2, hubert, tmp_path):
+    assert recognise(s1) == ("speaker", "v2")
+    assert recognise(s2) == ("decoder", "v2")
+    assert recognise(hubert) == ("hubert", "")
+    swapped = tmp_path / "s2 really.pth"
+    shutil.copy(s1, swapped)
+    assert recognise(swapped) == ("speaker", "v2")
+
+
+def test_the_phones_tell_v1(tmp_path):
+    speaker = official.save_s1(tmp_path / "s1.ckpt", official.filled(official.speaker(512)))
+    decoder = official.save_s2(tmp_path / "s2.pth", official.filled(official.decoder(322)), V2)
+    assert recognise(speaker) == ("speaker", "v1")
+    assert recognise(decoder) == ("decoder", "v1")
+
+
+def test_a_verification_tells_v2pro_and_a_tagged_file_is_read_as_any_other(tmp_path):
+    weights = official.filled(official.decoder(verified=True))
+    plain = official.save_s2(tmp_path / "plain.pth", weights, V2)
+    tagged = official.save_s2(tmp_path / "tagged.pth", weights, V2, tag=b"05")
+    assert recognise(plain) == recognise(tagged) == ("decoder", "v2Pro")
+    made = [convert(source, tmp_path / source.stem) for source in (plain, tagged)]
+    for network in ("listen", "render"):
+        one, other = (checkpoint.read(part.folder / f"{network}.safetensors") for part in made)
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert made[0].config.encoder.verifier == official.VERIFIED
+
+
+def test_what_only_training_uses_is_left_out(tmp_path):
+    whole = official.filled(official.decoder())
+    tuned = {name: tensor for name, tensor in whole.items() if not name.startswith("enc_q")}
+    made = [
+        convert(official.save_s2(tmp_path / f"{name}.pth", weights, V2), tmp_path / name)
+        for name, weights in (("whole", whole), ("tuned", tuned))
+    ]
+    one, other = (checkpoint.read(part.folder / "render.safetensors") for part in made)
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+# ------------------------------------------------------------------------------------- the weights
+
+
+def test_weight_norm_is_folded_as_torch_computes_it(s2, hubert, tmp_path):
+    weights = official.filled(official.decoder())
+    render = checkpoint.read(convert(s2, tmp_path / "models").folder / "render.safetensors")
+    for theirs, ours in (
+        ("dec.ups.0", "generator.ups.0"),
+        ("flow.flows.2.enc.in_layers.1", "couplings.1.wavenet.in_layers.1"),
+    ):
+        gain, direction = weights[f"{theirs}.weight_g"], weights[f"{theirs}.weight_v"]
+        expected = torch._weight_norm(direction, gain, 0)
+        torch.testing.assert_close(render[f"{ours}.weight"], expected, rtol=1e-6, atol=1e-7)
+    positions = official.filled(official.hubert())
+    stem = "encoder.pos_conv_embed.conv"
+    conv = nn.utils.weight_norm(nn.Conv1d(16, 16, 8, groups=2), dim=2)
+    conv.weight_g.data, conv.weight_v.data = positions[f"{stem}.weight_g"], positions[f"{stem}.weight_v"]
+    conv(torch.zeros(1, 16, 8))
+    folded = checkpoint.read(convert(hubert, tmp_path / "models").folder / "hubert.safetensors")
+    torch.testing.assert_close(folded["position.weight"], conv.weight.data, rtol=1e-6, atol=1e-7)
+
+
+def test_both_spellings_of_weight_norm_are_one(tmp_path, hubert):
+    weights = official.filled(official.hubert())
+    stem = "encoder.pos_conv_embed.conv."
+    for old, new in (("weight_g", "original0"), ("weight_v", "original1")):
+        weights[f"{stem}parametrizations.weight.{new}"] = weights.pop(stem + old)
+    other = official.save_hubert(tmp_path / "newer", weights)
+    made = [
+        checkpoint.read(convert(x, tmp_path / "m").folder / "hubert.safetensors") for x in (hubert, other)
+    ]
+    torch.testing.assert_close(*made, rtol=0, atol=0)
+
+
+def test_the_files_precision_is_kept(tmp_path):
+    weights = {name: tensor.to(torch.float16) for name, tensor in official.filled(official.speaker()).items()}
+    part = convert(official.save_s1(tmp_path / "tuned.ckpt", weights), tmp_path / "models")
+    tensors = checkpoint.read(part.folder / "speaker.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert next(part.load("speaker", Placement(), "say").parameters()).dtype == torch.float32
+
+
+def test_a_part_tells_its_source_and_is_made_once(s1, tmp_path):
+    models = tmp_path / "models"
+    part = convert(s1, models)
+    assert part.folder.name == "s1-my-voice-e12"
+    told = json.loads((part.folder / "config.json").read_text())
+    assert told["sources"] == {s1.name: checkpoint.sha256(s1)}
+    assert told["files"] == {"speaker.safetensors": checkpoint.sha256(part.folder / "speaker.safetensors")}
+    assert convert(s1, models) == part
+    assert [path.name for path in models.iterdir()] == [part.folder.name]
+
+
+def test_two_files_of_one_name_are_two_parts(s1, tmp_path):
+    first = convert(s1, tmp_path / "models")
+    official.save_s1(s1, official.filled(official.speaker(), seed=1))
+    second = convert(s1, tmp_path / "models")
+    assert second.folder != first.folder and second.folder.name.startswith(first.folder.name)
+
+
+# --------------------------------------------------------------------------------- hostile files
+
+
+class Planted:
+    """Runs on unpickling, if anybody lets it."""
+
+    def __reduce__(self):
+        return (eval, ("__import__('pathlib').Path('planted').touch()",))
+
+
+@pytest.mark.parametrize("tag", [b"", b"05"])
+def test_a_pickle_with_code_is_refused_by_the_name_of_what_it_asks(tmp_path, monkeypatch, tag):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "evil.pth"
+    torch.save({"weight": {"x": torch.zeros(1)}, "config": Planted()}, path)
+    if tag:
+        path.write_bytes(tag + path.read_bytes()[2:])
+    for work in (recognise, lambda source: convert(source, tmp_path / "models")):
+        with pytest.raises(CheckpointError, match=r"evil\.pth was refused: .*eval"):
+            work(path)
+    assert not (tmp_path / "planted").exists() and empty(tmp_path / "models")
+
+
+def test_a_bare_pickle_with_code_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "evil.ckpt"
+    path.write_bytes(pickle.dumps(Planted(), protocol=2))
+    with pytest.raises(CheckpointError):
+        convert(path, tmp_path / "models")
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 1000, -100])
+def test_a_file_cut_short_is_refused(s2, tmp_path, kept):
+    s2.write_bytes(s2.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match=s2.name):
+        convert(s2, tmp_path / "models")
+    assert empty(tmp_path / "models")
+
+
+def test_bytes_that_mean_nothing_are_refused_whatever_they_are(tmp_path):
+    chance, path = random.Random(0), tmp_path / "noise.pth"
+    told = io.BytesIO()
+    torch.save({"weight": {"x": torch.zeros(3)}}, told, _use_new_zipfile_serialization=False)
+    for number in range(150):
+        data = bytearray(told.getvalue() if number % 2 else chance.randbytes(chance.randrange(1, 200)))
+        for _ in range(5):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's, of a pickle protocol it does not know
+            recognise(path)
+
+
+def test_first_bytes_that_say_another_version_are_refused(tmp_path):
+    path = official.save_s2(tmp_path / "x.pth", official.filled(official.decoder()), V2, tag=b"06")
+    with pytest.raises(CheckpointError, match="holds a decoder of v2, though its first bytes say v2ProPlus"):
+        convert(path, tmp_path / "models")
+    assert empty(tmp_path / "models")
+
+
+def test_unknown_first_bytes_are_refused(tmp_path):
+    path = official.save_s2(tmp_path / "x.pth", official.filled(official.decoder()), V2, tag=b"99")
+    with pytest.raises(CheckpointError, match=r"x\.pth"):
+        convert(path, tmp_path / "models")
+
+
+def _without(name: str) -> dict[str, torch.Tensor]:
+    weights = official.filled(official.decoder())
+    del weights[name]
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (lambda: _without("dec.ups.1.bias"), r"generator\.ups\.1\.bias is missing"),
+        (lambda: _without("enc_p.encoder2.attn_layers.0.conv_k.weight"), "does not fit"),
+        (lambda: _without("dec.cond.weight"), "does not fit"),
+        (lambda: official.filled(official.decoder()) | {"dec.x": torch.zeros(1)}, "x is not part of"),
+        (lambda: official.filled(official.decoder()) | {"y.x": torch.zeros(1)}, "y.x is not part of"),
+        (lambda: official.filled(official.decoder(400)), "for 400 phones; v1 has 322"),
+        (lambda: official.filled(official.speaker(400)), "for 400 phones; v1 has 512"),
+        (lambda: official.filled(official.speaker()) | {"z": torch.zeros(1)}, "z is not known"),
+        (lambda: {"some.weight": torch.zeros(3)}, "is nothing that GPT-SoVITS speaks with"),
+        (lambda: {"words": "only"}, "holds no weights"),
+        (lambda: official.filled(official.decoder()) | {"prior": torch.zeros(1)}, "prior"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_a_sentence(tmp_path, weights, words):
+    path = official.save_s2(tmp_path / "x.pth", weights(), V2)
+    with pytest.raises(CheckpointError, match=words) as raised:
+        convert(path, tmp_path / "models")
+    assert "\n" not in str(raised.value) and "size mismatch" not in str(raised.value)
+    assert empty(tmp_path / "models")
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path):
+    weights = official.filled(official.speaker())
+    weights["model.bert_proj.bias"][0] = torch.nan
+    path = official.save_s1(tmp_path / "nan.ckpt", weights)
+    with pytest.raises(CheckpointError, match=r"damaged: features\.bias is not finite"):
+        convert(path, tmp_path / "models")
+    assert empty(tmp_path / "models")
+
+
+def test_a_folder_or_file_that_is_not_there_is_told(tmp_path):
+    (tmp_path / "hollow").mkdir()
+    with pytest.raises(CheckpointError, match="hollow holds no model.safetensors"):
+        convert(tmp_path / "hollow", tmp_path / "models")
+    with pytest.raises(CheckpointError, match="no gone.pth"):
+        convert(tmp_path / "gone.pth", tmp_path / "models")
+
+
+# ------------------------------------------------------------------------------ speaking together
+
+
+def test_official_files_become_an_engine_that_speaks(s1, s2, hubert, tmp_path, reference):
+    models = tmp_path / "models"
+    assert "not installed" in missing(models)
+    for source in (s1, s2):
+        convert(source, models)
+    assert "lacks hubert" in missing(models)
+    with pytest.raises(InputError, match="not installed"):
+        prepare(models, lambda *progress: None)
+    convert(hubert, models)
+    assert "chosen when it is first used" in missing(models)
+    prepare(models, lambda *progress: None)
+    assert missing(models) is None
+    engine = engines.load(models, Placement())
+    voice = engine.listen(reference, "what it says", Run())
+    phrase = engine.read("some words", "en")
+    units = engine.say(phrase, voice, Sampling(seed=1), Run())[0]
+    sound = torch.cat([piece.samples for piece in engine.render(units, phrase, voice, Run())])
+    assert len(sound) / engine.sample_rate == pytest.approx(units.seconds)
+    assert sound.isfinite().all() and float(sound.std()) > 0
+
+
+def test_a_speaker_of_v1_does_not_speak_with_a_decoder_of_v2(s2, hubert, tmp_path):
+    models = tmp_path / "models"
+    first = convert(official.save_s1(tmp_path / "one.ckpt", official.filled(official.speaker(512))), models)
+    for source in (s2, hubert):
+        convert(source, models)
+    with pytest.raises(InputError, match="lacks its speaker"):
+        parts.choose(models, "v2")
+    with pytest.raises(InputError, match="one is a speaker of v1, and v2 speaks with one of v2"):
+        parts.choose(models, "v2", speaker=first.folder.name)
+    with pytest.raises(InputError, match="no speaker 'two'"):
+        parts.choose(models, "v2", speaker="two")
+    with pytest.raises(InputError, match="no version 'v9'"):
+        parts.choose(models, "v9")
+    assert not (models / "config.json").exists()
+
+
+def test_a_part_that_was_spoilt_is_told(s1, tmp_path):
+    part = convert(s1, tmp_path / "models")
+    (part.folder / "config.json").write_text('{"kind": "speaker"}')
+    with pytest.raises(CheckpointError, match="convert its source again"):
+        parts.described(part.folder)
+
+
+# -------------------------------------------------------------------------------- the command line
+
+
+def test_the_command_line_takes_what_a_folder_holds_and_says_what_is_missing(s1, s2, tmp_path, capsys):
+    (tmp_path / "G2PW.bin").write_bytes(b"something else")
+    folder = tmp_path / "pretrained" / "v2"
+    folder.mkdir(parents=True)
+    for source in (s1, s2):
+        source.rename(folder / source.name)
+    (folder / "other.pth").write_bytes(b"something else")
+    code = commands.main(["gpt_sovits", str(tmp_path / "pretrained"), "--models", str(tmp_path / "models")])
+    told = capsys.readouterr()
+    assert code == 0
+    assert "s2G2333k.pth: decoder v2, in" in told.out and "s1 my voice-e12.ckpt: speaker v2, in" in told.out
+    assert "lacks hubert" in told.out
+    assert "passed over: other.pth" in told.err
+
+
+def test_the_command_line_refuses_a_named_file_in_one_line(tmp_path, capsys):
+    (tmp_path / "x.pth").write_bytes(b"something else")
+    code = commands.main(["gpt_sovits", str(tmp_path / "x.pth"), "--models", str(tmp_path / "models")])
+    assert code == 2
+    assert capsys.readouterr().err.count("\n") == 1
