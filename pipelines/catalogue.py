@@ -38,6 +38,7 @@ class Part:
     repository: str
     revision: str
     licence: str
+    owner: str  # who gave it that licence
 
     @property
     def size(self) -> int:

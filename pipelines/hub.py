@@ -56,6 +56,7 @@ SETBACKS: Mapping[str, str] = {
     "busy": "Another Myna is installing into {inbox}; wait until it has finished.",
     "missing": "These files are not here yet: {files}.",
     "nothing": "No files for {edition} were found in {inbox}.",
+    "absent": "{edition} is not installed, so it cannot be chosen.",
     "needed": "Nothing of {edition} can be removed: other versions that are installed need all of it.",
 }
 

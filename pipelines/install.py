@@ -57,6 +57,7 @@ class Published:
 
     catalogue: Catalogue
     converter: Callable[[], Converter]
+    choose: Callable[[Path, str], None]  # (engine's folder, edition): lets this edition speak
 
 
 @dataclass(frozen=True)
@@ -138,13 +139,15 @@ class Made:
 
 def published(engines: Mapping[str, str] = ENGINES) -> dict[str, Published]:
     """The engines that are installed from published files; a converter is imported when it is first used."""
-    return {
-        name: Published(
-            importlib.import_module(f"{module}.catalogue").CATALOGUE,
-            lambda module=module: importlib.import_module(f"{module}.convert"),
-        )
-        for name, module in engines.items()
-    }
+    return {name: _published(module) for name, module in engines.items()}
+
+
+def _published(module: str) -> Published:
+    return Published(
+        importlib.import_module(f"{module}.catalogue").CATALOGUE,
+        lambda: importlib.import_module(f"{module}.convert"),
+        lambda folder, version: importlib.import_module(f"{module}.parts").choose(folder, version),
+    )
 
 
 def quiet(step: Step) -> None:
@@ -198,8 +201,10 @@ class Store:
 
     def survey(self, engine: str, run: Run | None = None, tell: Tell = quiet) -> tuple[EditionState, ...]:
         """Every edition of an engine as it stands. Files that are new are read, which may take a while."""
-        catalogue = self.catalogue(engine)
-        seen, made = self.look(engine, run or Run(), tell), self._made(engine)
+        return self._editions(engine, self.look(engine, run or Run(), tell))
+
+    def _editions(self, engine: str, seen: Sequence[Seen]) -> tuple[EditionState, ...]:
+        catalogue, made = self.catalogue(engine), self._made(engine)
         states = {part.name: self._state(engine, part, seen, made) for part in catalogue.parts.values()}
         return tuple(
             EditionState(edition, tuple(states[name] for name in edition.parts))
@@ -301,20 +306,42 @@ class Store:
                     self._convert(engine, part.part, part.place, tell)
             if state.missing and not fetching:
                 self._lament(state)
+            if edition.sample_rate and self.chosen(engine) is None:
+                self.engines[engine].choose(self.models / engine, name)
             return self.survey(engine, run, tell)
+
+    def chosen(self, engine: str) -> str | None:
+        """The edition that speaks when this engine does; None where none is chosen, or it is gone."""
+        try:
+            version = json.loads((self.models / engine / "config.json").read_text())["version"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        whole = {state.edition.name for state in self._installed(engine)}
+        return version if version in whole else None
+
+    def choose(self, engine: str, name: str) -> None:
+        """Let an edition speak when this engine does. Raises `Setback` where it is not installed."""
+        edition = self.edition(engine, name)
+        if edition.sample_rate is None or edition not in [s.edition for s in self._installed(engine)]:
+            raise Setback("absent", edition=edition.title)
+        self.engines[engine].choose(self.models / engine, name)
+
+    def _installed(self, engine: str) -> list[EditionState]:
+        """The editions that are whole, without a look at official files."""
+        return [state for state in self._editions(engine, ()) if state.state == "installed"]
 
     def removable(self, engine: str, name: str) -> tuple[Path, ...]:
         """The folders that this edition needs and no other one that is installed."""
-        wanted, made = self.edition(engine, name), self._made(engine)
-        catalogue = self.catalogue(engine)
-        places = {
-            part.name: state.place
-            for part in catalogue.parts.values()
-            if (state := self._state(engine, part, (), made)).state == "installed"
+        wanted, there = self.edition(engine, name), self._editions(engine, ())
+        kept = {
+            part.place
+            for state in there
+            if state.state == "installed" and state.edition != wanted
+            for part in state.parts
         }
-        others = [edition for edition in catalogue.editions if edition != wanted]
-        kept = {name for edition in others if set(edition.parts) <= set(places) for name in edition.parts}
-        return tuple(place for name, place in places.items() if name in wanted.parts and name not in kept)
+        mine = next(state for state in there if state.edition == wanted)
+        places = [part.place for part in mine.parts if part.state == "installed"]
+        return tuple(place for place in places if place not in kept)
 
     def remove(self, engine: str, name: str) -> tuple[Path, ...]:
         """Delete what only this edition needs; gives the folders that are gone. Raises `Setback`."""

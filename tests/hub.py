@@ -159,7 +159,7 @@ def catalogue(files: dict[str, bytes] | None = None) -> Catalogue:
 
     def part(name: str, kind: str, version: str, *names: str) -> Part:
         published = (File(n, len(files[n]), hashlib.sha256(files[n]).hexdigest()) for n in names)
-        return Part(name, f"the toy's {kind}", kind, version, tuple(published), REPOSITORY, REVISION, "CC0")
+        return Part(name, f"the toy's {kind}", kind, version, tuple(published), REPOSITORY, REVISION, "CC0", "us")
 
     parts = (
         part("ears", "ears", "", "ears/model.bin", "ears/config.json"),
@@ -198,9 +198,13 @@ def convert(source: Path, folder: Path, version: str = "") -> None:
     draft.replace(target)
 
 
+def choose(folder: Path, version: str) -> None:
+    (folder / "config.json").write_text(json.dumps({"version": version}))
+
+
 def engines(
     converting: Callable[..., None] = convert, files: dict[str, bytes] | None = None
 ) -> dict[str, Published]:
     """The toy for a `Store`."""
     converter = SimpleNamespace(recognise=recognise, convert=converting)
-    return {"toys": Published(catalogue(files), lambda: converter)}
+    return {"toys": Published(catalogue(files), lambda: converter, choose)}

@@ -49,7 +49,8 @@ def leftovers(store: Store) -> list[str]:
     return sorted(
         str(path.relative_to(store.models))
         for path in inside
-        if path.parent.parent != store.models / "toys" and path.name != ".lock"
+        if path.parent.parent != store.models / "toys"
+        and path not in (store.inbox / ".lock", store.models / "toys" / "config.json")
     )
 
 
@@ -289,6 +290,21 @@ def test_removing_spares_what_another_edition_needs(store, hub):
     assert states(store)["one"] == "missing"
     with pytest.raises(Setback, match="Nothing of one can be removed"):
         store.remove("toys", "one")
+
+
+def test_the_first_edition_speaks_until_another_is_chosen(store, hub):
+    store.install("toys", "letters", Run())
+    assert store.chosen("toys") is None
+    store.install("toys", "one", Run())
+    store.install("toys", "two", Run())
+    assert store.chosen("toys") == "one"
+    store.choose("toys", "two")
+    assert store.chosen("toys") == "two"
+    store.remove("toys", "two")
+    assert store.chosen("toys") is None
+    for name in ("two", "letters"):
+        with pytest.raises(Setback, match="is not installed, so it cannot be chosen"):
+            store.choose("toys", name)
 
 
 def test_two_at_once_come_one_after_the_other(store, hub):

@@ -1,7 +1,7 @@
 """The official files of GPT-SoVITS, as they lie on the hub.
 
-Sizes and sha256 are those of the hub's own records, as git-lfs pointers and the lists of several public projects
-give them alike. The revision was the head of the repository's main branch in September 2026.
+Sizes and sha256 are those of the hub's own records, as git-lfs pointers and the lists of several public
+projects give them alike. The revision was the head of the repository's main branch in September 2026.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ BIGVGAN = "models--nvidia--bigvgan_v2_24khz_100band_256x"
 
 
 def _part(
-    name: str, title: str, kind: str, version: str, *files: tuple[str, int, str], licence: str = "MIT"
-) -> Part:
+    name: str, title: str, kind: str, version: str, *files: tuple[str, int, str],
+    licence: str = "MIT", owner: str = "RVC-Boss",
+) -> Part:  # fmt: skip
     published = tuple(File(*file) for file in files)
-    return Part(name, title, kind, version, published, REPOSITORY, REVISION, licence)
+    return Part(name, title, kind, version, published, REPOSITORY, REVISION, licence, owner)
 
 
 PARTS = (
@@ -27,7 +28,7 @@ PARTS = (
          "24164f129c66499d1346e2aa55f183250c223161ec2770c0da3d3b08cf432d3c"),
         ("chinese-hubert-base/config.json", 1_449,
          "c3e5060a1277e0f078cc6be9da4528a605dba6ece93018981fe2c820e5c7b103"),
-        licence="MIT (TencentGameMate)",
+        owner="TencentGameMate",
     ),
     _part(
         "s1v1", "speaker (s1) of v1", "speaker", "v1",
@@ -78,7 +79,7 @@ PARTS = (
         "verifier", "ERes2NetV2, which knows voices apart", "verifier", "",
         ("sv/pretrained_eres2netv2w24s4ep4.ckpt", 107_528_697,
          "4f5a0bf73c61eb41b174e1bb54e7ee3c83233892be8e0af1f187024e8e581a35"),
-        licence="Apache-2.0 (3D-Speaker)",
+        licence="Apache-2.0", owner="3D-Speaker",
     ),
     _part(
         "bigvgan", "BigVGAN, the vocoder of v3", "vocoder", "v3",
@@ -86,7 +87,7 @@ PARTS = (
          "6f9c5715550c9d0f11159ceb8935638da5aeb19e27d1e63677632df095e376f5"),
         (f"{BIGVGAN}/config.json", 1_402,
          "d77e2c96583ca2296ac112a56ec7cc6bd5da4bf7681ceff18448bedc4fcf6512"),
-        licence="MIT (NVIDIA)",
+        owner="NVIDIA",
     ),
     _part(
         "vocoder", "vocoder of v4", "vocoder", "v4",
@@ -101,7 +102,7 @@ PARTS = (
          "3d57de2fd7e80d0e5c8ff194f0bbb6baa10df7e43fc262a0cc71298a78b0a3e5"),
         ("chinese-roberta-wwm-ext-large/tokenizer.json", 268_962,
          "173796956820ea27bd14f76bf28162607ff4254807e2948253eb5b46f5bb643b"),
-        licence="Apache-2.0 (HFL)",
+        licence="Apache-2.0", owner="HFL",
     ),
 )  # fmt: skip
 
