@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [  # (name pattern, floor): the first that fits
     (r"pipelines\.types$", 0),
-    (r"pipelines\.(safe_torchaudio|text)$", 1),
-    (r"pipelines\.(audio|checkpoint|device|english)$", 2),
+    (r"pipelines\.(safe_torchaudio|text|catalogue)$", 1),
+    (r"pipelines\.(audio|checkpoint|device|english|hub)$", 2),
     (r"pipelines\.layers(\.|$)", 3),
     (r"pipelines\.engines\.\w+", 4),
     (r"pipelines\.\w+$", 5),  # registry, synthesis, coach, compare, clone, convert
-    (r"webui\.(handlers|comparing|jobs|words|picture)$", 6),
+    (r"webui\.(handlers|comparing|jobs|words|picture|installing|models_words)$", 6),
     (r"webui\.(?!layout)\w+$", 7),
     (r"webui\.layout$", 8),
     (r"(training|bench|tests)(\.|$)", 9),
