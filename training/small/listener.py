@@ -33,7 +33,7 @@ RATE, WARM_UP, DECAY = 1e-3, 150, 0.02  # of AdamW: the highest, steps until it,
 WARPED = 0.6  # share of the stretches whose speed, and with it pitch and vocal tract, is changed
 WARP = 0.13  # deviation of its logarithm's range, either way
 SAME = 0.02  # change of speed up to which the voice counts as the same
-WEIGHTS = {"symbols": 1.0, "style": 1.0, "energy": 0.2}
+WEIGHTS = {"symbols": 1.0, "style": 10.0, "energy": 0.2}
 
 
 @dataclass(frozen=True, eq=False)

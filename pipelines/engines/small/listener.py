@@ -8,6 +8,7 @@ the energy; from all of them, weighed by attention, the style.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,13 +16,20 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines import audio
+from pipelines.engines.small.text import IDS
 from pipelines.layers.hubert import Hubert, HubertConfig
+from pipelines.types import InputError, Waveform
 
 FILE = Path(__file__).parents[3] / "assets" / "small" / "listener.safetensors"
 SAMPLE_RATE = 16_000
 HOP = 400  # samples of a frame: 40 frames a second
 EMPHASIS = 0.9  # share of the sample before that is taken off, since speech falls by 6 dB an octave
 LOUD = 0.95  # the quantile of the frames' energy that all sound is brought to
+CHANGE = 2.0  # what a new symbol costs, in natural logarithms, where nothing tells which symbols there are
+LONGEST = 20.0  # seconds that are listened to
+SILENCE = 1e-4  # of the frames' loudest, in full scale, below which there is nothing to hear
+NO_SOUND = frozenset({0, *(IDS[symbol] for symbol in ';:,.!?—…"()“” ˈˌː')})  # symbols that are no phoneme
 LOW, HIGH = 50.0, 7700.0  # Hz, where the filters begin and end before training
 EARS = HubertConfig(
     channels=(128, 192, 256),  # of the first, each pair is one band
@@ -126,6 +134,101 @@ def levelled(samples: Tensor) -> Tensor:
     power = bright.unfold(-1, HOP, HOP).square().mean(-1)
     loud = power.quantile(LOUD, dim=-1, keepdim=True)
     return bright * torch.rsqrt(loud.clamp(min=1e-12))
+
+
+# ------------------------------------------------------------------------------- what is said
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What was heard in a clip: symbols `ids` (L,) int64, how many frames (40 Hz) each lasts, `frames` (L,).
+
+    `confidence` (L,) is the mean probability that the listener gives each of them while it lasts; `energy`
+    (2T,) the vocoder's curve of energy; `style` (256,) in deviations of the basis.
+    """
+
+    ids: Tensor
+    frames: Tensor
+    confidence: Tensor
+    energy: Tensor
+    style: Tensor
+
+    @property
+    def sure(self) -> float:
+        """How sure the listener is of the phonemes, pauses and stress left out: between 0 and 1."""
+        sound = torch.tensor([symbol not in NO_SOUND for symbol in self.ids.tolist()])
+        if not bool(sound.any()):
+            return 0.0
+        frames = self.frames[sound].float()
+        return float((self.confidence[sound] * frames).sum() / frames.sum())
+
+
+@torch.no_grad()
+def hear(reference: Waveform, listener: Listener, ids: Tensor | None = None) -> Heard:
+    """What the first 20 s of a clip say: freely, or as the symbols `ids` (L,) that are known to be said.
+
+    Raises `InputError` for silence, and where there are more symbols than the clip has frames.
+    """
+    samples = audio.resample(reference, SAMPLE_RATE).samples[: round(LONGEST * SAMPLE_RATE)]
+    samples = samples[: len(samples) // HOP * HOP]
+    if len(samples) < 4 * HOP or float(samples.abs().max()) < SILENCE:
+        raise InputError("There is no sound in the clip: choose one where somebody speaks aloud.")
+    logits, energy, style = listener(levelled(samples)[None])
+    scores = logits[0].log_softmax(-1)
+    if ids is None:
+        path = likeliest(scores)
+        ids, frames = path.unique_consecutive(return_counts=True)
+    else:
+        if len(ids) > len(scores):
+            raise InputError(
+                f"The transcript has {len(ids)} sounds, more than fit into {len(scores) / 40:.1f} s of "
+                "sound: write down only what the clip says."
+            )
+        frames = aligned(scores, ids)
+    places = torch.arange(len(ids)).repeat_interleave(frames)
+    said = scores[torch.arange(len(scores)), ids[places]].exp()
+    confidence = torch.zeros(len(ids)).index_add(0, places, said) / frames
+    return Heard(ids, frames, confidence, energy[0], style[0])
+
+
+def likeliest(scores: Tensor) -> Tensor:
+    """The best path through log-probabilities (N, S) where every new symbol costs `CHANGE`: (N,) int64."""
+    everywhere = torch.arange(scores.shape[1])
+    total, backs = scores[0], []
+    for score in scores[1:]:
+        best, symbol = total.max(0)
+        moves = best - CHANGE > total
+        backs.append(torch.where(moves, symbol, everywhere))
+        total = torch.where(moves, best - CHANGE, total) + score
+    return _traced(int(total.argmax()), backs)
+
+
+def aligned(scores: Tensor, ids: Tensor) -> Tensor:
+    """How many frames, one at least, each of the symbols `ids` (L,) lasts on the best path in their order.
+
+    Dynamic programming (Viterbi, 1967) over log-probabilities (N, S), N ≥ L: from one frame to the next the
+    path stays, or moves on by one symbol.
+    """
+    if not 0 < len(ids) <= len(scores):
+        raise ValueError(f"{len(ids)} symbols cannot last a frame or more each in {len(scores)} frames.")
+    emitted, places = scores[:, ids], torch.arange(len(ids))
+    total = torch.full((len(ids),), -torch.inf)
+    total[0] = emitted[0, 0]
+    backs = []
+    for score in emitted[1:]:
+        before = functional.pad(total[:-1], (1, 0), value=-torch.inf)
+        moves = before > total
+        backs.append(places - moves.long())
+        total = torch.where(moves, before, total) + score
+    return torch.bincount(_traced(len(ids) - 1, backs), minlength=len(ids))
+
+
+def _traced(last: int, backs: list[Tensor]) -> Tensor:
+    """The path that ends at `last`, from where each place was come to: (N,) int64."""
+    path = [last]
+    for back in reversed(backs):
+        path.append(int(back[path[-1]]))
+    return torch.tensor(path[::-1])
 
 
 def load(path: Path = FILE) -> Listener:
