@@ -36,6 +36,7 @@ class Hub:
     closed: bool = False  # gated
     status: int | None = None  # answered to everything
     pace: float = 0.0  # seconds for 16 kB
+    trickle: bool = False  # after 16 kB, next to nothing comes
     spoilt: bool = False  # other bytes than its own record says
     asked: list[tuple[str, str, str]] = field(default_factory=list)  # method, file, range
     address: str = ""
@@ -127,10 +128,14 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, content: bytes) -> None:
             end = hub.cut.pop(0) if hub.cut and len(content) > 1000 else len(content)
-            for at in range(0, min(end, len(content)), 1 << 14):
-                self.wfile.write(content[at : min(at + (1 << 14), end)])
+            at, end = 0, min(end, len(content))
+            while at < end:
+                slow = hub.trickle and at > 0
+                step = content[at : min(at + (64 if slow else 1 << 14), end)]
+                self.wfile.write(step)
                 self.wfile.flush()
-                time.sleep(hub.pace)
+                time.sleep(0.2 if slow else hub.pace)
+                at += len(step)
             self.close_connection = end < len(content)
 
     return Handler
@@ -159,7 +164,9 @@ def catalogue(files: dict[str, bytes] | None = None) -> Catalogue:
 
     def part(name: str, kind: str, version: str, *names: str) -> Part:
         published = (File(n, len(files[n]), hashlib.sha256(files[n]).hexdigest()) for n in names)
-        return Part(name, f"the toy's {kind}", kind, version, tuple(published), REPOSITORY, REVISION, "CC0", "us")
+        return Part(
+            name, f"the toy's {kind}", kind, version, tuple(published), REPOSITORY, REVISION, "CC0", "us"
+        )
 
     parts = (
         part("ears", "ears", "", "ears/model.bin", "ears/config.json"),
