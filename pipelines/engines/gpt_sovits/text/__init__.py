@@ -6,6 +6,7 @@ official phone ids. Each language's libraries are imported when it is first read
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -97,6 +98,8 @@ def _stretch(kind: str, part: str, version: Version, strict: bool) -> tuple[Stre
         phones = english.phones(normal, strict)
         if strict and 0 < len(phones) < 4:
             phones = [",", *phones]
+        elif phones and phones[-1] not in PUNCTUATION and re.search(r"[,，、;；:：]\s*$", part):
+            normal, phones = f"{normal},", [*phones, ","]  # before another language the pause stays
         return Stretch(kind, normal, tuple(phones)), notes
     if kind == "zh":
         normal, notes = chinese.normalise(part)

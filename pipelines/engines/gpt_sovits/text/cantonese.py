@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from pipelines.engines.gpt_sovits.text.chinese import HAN, MEASURES, SPEECH, number, require
+from pipelines.engines.gpt_sovits.text.chinese import BARE, HAN, MEASURES, SPEECH, number, require
 from pipelines.engines.gpt_sovits.text.symbols import JYUTPING_FINALS, JYUTPING_INITIALS
 from pipelines.engines.gpt_sovits.text.written import marks, put_in_words, value
 
@@ -38,7 +38,7 @@ SPEECH_YUE = replace(
     money=SPEECH.money | {"$": "蚊", "HK$": "蚊", "US$": "美金"},
     own=(
         *[rule for rule in SPEECH.own if "(?=个" not in rule[0]],
-        (rf"(?<![\d.])(\d[\d,]*)(?=個|隻|條|張|蚊|歲|點鐘|{MEASURES})", _counted),
+        (rf"{BARE}(\d[\d,]*)(?=個|隻|條|張|蚊|歲|點鐘|{MEASURES})", _counted),
     ),
 )
 

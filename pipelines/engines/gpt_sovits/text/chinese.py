@@ -103,6 +103,7 @@ MEASURES = (
     "|朵|片|"
     "份|封|根|架|艘|层|道|顿|股|门|排|盘|批|扇|束|所|台|项|样|则|盏|阵|株|桩|幢|組|组"
 )
+BARE = r"(?<![\d.$€£¥￥])(?<![$€£¥￥] )"  # before a number that is no price
 UNITS = {
     "km/h": "公里每小时", "m/s": "米每秒", "km²": "平方公里", "km2": "平方公里", "m²": "平方米",
     "m2": "平方米",
@@ -146,7 +147,7 @@ SPEECH = Speech(
         (r"(\d{4})(?=到\d{4}年)", lambda m: digits(m.group(1))),
         (r"(\d{4}|\d{2})(?=年(?!前|后|来|内|间|以))", lambda m: digits(m.group(1))),
         (r"第(\d+)", lambda m: f"第{number(m.group(1))}"),
-        (rf"(?<![\d.])(\d[\d,]*)(?={MEASURES})", _counted),
+        (rf"{BARE}(\d[\d,]*)(?={MEASURES})", _counted),
         (r"(\d+)(?=多|几|余)", lambda m: number(m.group(1))),
     ),
 )
@@ -168,7 +169,13 @@ def normalise(text: str) -> tuple[str, tuple[str, ...]]:
     text = put_in_words(text, SPEECH)
     text = _simplifier().convert(text).replace("嗯", "恩").replace("呣", "母")
     text = text.replace("〇", "零").replace("々", "")
-    return marks(text, lambda character: re.match(f"[{HAN}]", character) is not None)
+    return marks(text, _readable)
+
+
+def _readable(character: str) -> bool:
+    from pypinyin.constants import PINYIN_DICT
+
+    return ord(character) in PINYIN_DICT and character != "噷"  # its "hm" is no syllable
 
 
 @dataclass
@@ -261,14 +268,16 @@ READINGS = {
 # A character whose reading its neighbours decide: (end of what is before, start of what is after, reading);
 # the first that fits, else pypinyin's commonest reading stands.
 ALONE = {
-    "得": [(".", "马上|赶紧|赶快|去|走|先|再", "dei3"), (".", "", "de5"), ("", "", "dei3")],
+    "得": [(".", "马上|赶紧|赶快|去|走|先|再", "dei3"), (".", "", "de5"), ("", "", "de2")],
     "地": [("[的块片此该这那各每本一种满遍就当土]", "", "di4"), (".", "", "de5"), ("", "", "di4")],
     "着": [(".", "", "zhe5")],
     "还": [("", "给|钱|书|债|清|款|了", "huan2"), ("[归偿]", "", "huan2"), ("", "", "hai2")],
     "都": [("[首古故京成花]", "", "du1"), ("", "", "dou1")],
-    "为": [("[以成作称认视分变化定名评选改列译设约均仅即是长宽重深]", "", "wei2"), ("", "", "wei4")],
+    "为": [("", "\\Z", "wei2"), ("[以有成作称认视分变化定名评选改列译设约均仅即是长宽重深]", "", "wei2"),
+    ("", "", "wei4")],
     "只": [("[一两二三四五六七八九十百千万几多这那每哪半]", "", "zhi1"), ("", "", "zhi3")],
-    "长": [("", "[大高胖成出得]", "zhang3"), ("[市校院部队班团行会船店厂科处局]", "", "zhang3"),
+    "长": [("", "[大高胖成出得]", "zhang3"),
+    ("[市校院部队班团行会船店厂科处局察书区员计县镇乡村组省州站家酋增成生]", "", "zhang3"),
            ("", "", "chang2")],
     "重": [("", "[新复来做写建逢]", "chong2"), ("", "", "zhong4")],
     "行": [("[一两几二三四五六七八九十第每这那银]", "", "hang2"), ("", "", "xing2")],
@@ -278,7 +287,8 @@ ALONE = {
     "干": [("", "[净燥旱]", "gan1"), ("", "", "gan4")],
     "空": [("[有没得抽填]", "", "kong4"), ("", "", "kong1")],
     "倒": [("", "[下在塌闭]", "dao3"), ("[摔跌打推病晕]", "", "dao3"), ("", "", "dao4")],
-    "教": [("", "[育师室授学堂练材]", "jiao4"), ("", "", "jiao1")],
+    "教": [("", "[育师室授学堂练材主训会徒皇派义程科条改养导诲]", "jiao4"),
+           ("[佛道宗督请任管执助]", "", "jiao4"), ("", "", "jiao1")],
     "背": [("", "[着包书起]", "bei1"), ("", "", "bei4")],
     "转": [("", "[圈动]", "zhuan4"), ("", "", "zhuan3")],
     "觉": [("[睡午]", "", "jiao4"), ("", "", "jue2")],
@@ -469,7 +479,8 @@ def _lose_tone(word: Word) -> None:
 
 COUNTED_BY_GE = NUMERALS | frozenset("几有半多各整每做是这那哪")
 FULL_DOUBLINGS = frozenset(
-    "人人 哈哈 想想 数数 打打 考考 冉冉 青青 死死 家家户户 花花草草 吵吵 熙熙 恳恳".split()
+    "人人 哈哈 想想 数数 打打 考考 冉冉 青青 死死 家家户户 花花草草 吵吵 整整 个个 刚刚 常常 仅仅 渐渐 往往"
+    " 纷纷 偏偏 熙熙 恳恳".split()
 )
 FULL_ENDINGS = frozenset(
     "男子 女子 分子 原子 量子 电子 粒子 离子 质子 中子 光子 因子 莲子 石子 瓜子 学子 算子 卵子 精子 王子"
@@ -478,6 +489,7 @@ FULL_ENDINGS = frozenset(
     " 上下".split()
 )
 # The standard list of words whose second syllable has no tone (the test of Putonghua), the commoner ones.
+# Its end: words whose second syllable the official models were always given without a tone.
 TONELESS = frozenset(
     """爱人 巴掌 白净 帮手 棒槌 包袱 包涵 本事 比方 扁担 别扭 拨弄 簸箕 补丁 不由 裁缝 财主 苍蝇 差事 柴火
     称呼 锄头
@@ -511,32 +523,41 @@ TONELESS = frozenset(
     弟弟
     妹妹 爷爷 奶奶 叔叔 伯伯 舅舅 姑姑 宝宝 婆婆 公公 猩猩 蛐蛐 蝈蝈 客人 早上 夫人 味道 眼镜 意识 新鲜 漂亮
     活计
-    媳妇 打手 含糊 苍蝇 帐子 起来 出来 进来 回来 过来 下来 上来 出去 进去 回去 下去 上去""".split()
+    媳妇 打手 含糊 苍蝇 帐子 起来 出来 进来 回来 过来 下来 上来 出去 进去 回去 下去 上去 嘱咐 照顾 讲究 佩服
+    介绍 多少 得罪 父亲 母亲 老头 棺材 琉璃 凤凰
+    棉花 计划 刺激 分析 逻辑 幸福 熟悉 费用 编辑 报复""".split()
 ) - {"过去", "眼镜", "打手", "地道", "大意", "蜡烛", "玫瑰", "客人", "夫人"}
 
 
 def _change_third(word: Word) -> None:
-    """A third tone before a third is a second: 你好, 展览馆 (2 2 3), 纸老虎 (3 2 3)."""
-    import rjieba
+    """A third tone before a third is a second: 你好, 展览馆 (2 2 3), 纸老虎 (3 2 3), 所有人 (2 3 2).
 
+    Within 共产党 (共产 + 党) the official models were given 4 3 3, and say the change themselves.
+    """
     syllables, tones = word.syllables, word.tones
-    if len(syllables) == 2 and tones == [3, 3]:
+    if len(tones) == 2 and tones == [3, 3]:
         syllables[0].tone = 2
-    elif len(syllables) == 3:
-        parts = [part for part in rjieba.cut_for_search(word.text) if len(part) == 2]
-        head = not parts or word.text.startswith(parts[0])  # 展览 + 馆, not 纸 + 老虎
+    elif len(tones) == 3:
+        cut = _cut(word.text)
         if tones == [3, 3, 3]:
             syllables[1].tone = 2
-            if head and parts:
-                syllables[0].tone = 2
-        elif tones[1:] == [3, 3]:
-            syllables[1].tone = 2
-        elif tones[:2] == [3, 3]:
+            syllables[0].tone = 3 if cut == 1 else 2
+        elif cut == 2 and tones[:2] == [3, 3] or cut == 1 and tones[:2] == [3, 3] and tones[2] != 3:
             syllables[0].tone = 2
-    elif len(syllables) == 4:
+        elif cut == 1 and tones[1:] == [3, 3]:
+            syllables[1].tone = 2
+    elif len(tones) == 4:
         for start in (0, 2):
             if tones[start : start + 2] == [3, 3]:
                 syllables[start].tone = 2
+
+
+def _cut(text: str) -> int:
+    """Where a longer word is cut in two: 2 for 展览|馆, 1 for 纸|老虎."""
+    import rjieba
+
+    first = min(rjieba.cut_for_search(text), key=len)
+    return len(first) if text.startswith(first) else len(text) - len(first)
 
 
 CHILDREN = frozenset(

@@ -19,7 +19,7 @@ from pipelines.engines.gpt_sovits.text.korean import HANGUL
 
 JAMO = "\u1100-\u11ff\u3131-\u318e"
 LATIN = "A-Za-z\u00c0-\u024f\u1e00-\u1eff\uff21-\uff3a\uff41-\uff5a"
-UNIT = "|".join(sorted((unit for unit in CHINESE_UNITS if unit[0].isalpha()), key=len, reverse=True))
+UNIT = "|".join(sorted((unit for unit in CHINESE_UNITS if unit[-1].isalpha()), key=len, reverse=True))
 CODE = "USD|EUR|RMB|CNY|JPY|HKD|KRW|GBP|US\\$|HK\\$"
 DOMAINS = "com|org|net|edu|gov|io|co|uk|de|fr|info|app|dev|ai|me|tv|eu|us|ca|au|jp|cn|kr|hk|tw"
 PATTERNS = {  # the first that fits; the names are languages, or kinds that are given one

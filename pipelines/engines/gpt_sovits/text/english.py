@@ -105,7 +105,7 @@ MARKS = {
     "–": ",",
     "(": ",",
     "…": ".",
-}  # other brackets and quotes have no sound
+}  # quotes have no sound
 
 
 def phones(spoken: str, strict: bool = False) -> list[str]:
@@ -170,8 +170,14 @@ def _piece(text: str, tag: str) -> list[str]:
 def _capitals(letters: str, ending: str) -> list[str]:
     """Capitals as letters, save those that are said as a word (NASA)."""
     entry = g2p(False).lexicon.golds.d.get(letters)
-    said = arpabet(entry) if isinstance(entry, str) else spelled(letters)
+    said = spelled(letters)
+    if isinstance(entry, str) and _beats(arpabet(entry)) != _beats(said):
+        said = arpabet(entry)
     return said + (_s(said) if ending.lower().endswith("s") else [])
+
+
+def _beats(phones: list[str]) -> int:
+    return sum(phone[-1].isdigit() for phone in phones)
 
 
 def _strict_phones(spoken: str) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pipelines.engines.gpt_sovits.text.chinese import HAN, digits, require
@@ -117,7 +118,7 @@ def sounds(labels: list[Label]) -> list[str]:
 def with_pitch(labels: list[Label]) -> list[str]:
     """Phones with the marks of pitch (Kurihara, Seiyama, Kumano 2021, doi 10.1587/transinf.2020EDP7104)."""
     said: list[str] = []
-    for label, after in zip(labels, [*labels[1:], None], strict=True):
+    for label, after in pairwise([*labels, None]):
         phone, mora = label.phoneme.c, label.mora
         if phone == "pau" or mora is None:
             said.append(PAUSE)

@@ -224,6 +224,7 @@ WORDS = dict(
 LISTED = re.compile("|".join(sorted(WORDS, key=len, reverse=True)))
 # Stems in ㄴ and ㅁ make the ending tense (rule 24), with those endings that no noun begins with.
 STEMS = re.compile(
+    "(?<=[발말두화]을 |[발말두화]를 )(신)(고)|"
     "(?<![가-힣])(?:(신)(다)|(안|숨)([다고지])|(감|심|담|품)([다고])|(남|넘)([다고지습])|(참|더듬"
     "|다듬)([다지습]))(?![르른름])"
 )
@@ -252,8 +253,9 @@ CLOSED = {  # what a coda is before a consonant or at the end (rules 8 to 11)
 }  # fmt: skip
 VERBS_RG = frozenset("맑밝읽늙긁굵붉묽갉낡얽")  # stems in ㄺ: ㄹ before ㄱ
 AFTER_RIEUL = re.compile(
-    "(것|거|걸|게|수(?![가-힣]*[업영])|데|바|줄|지|적|곳|사람|생각|때|정도|만큼|듯|뿐|법|자신|계획|예정|시간"
-    "|장소|준비|가능성)"
+    "것|거(?![가-힣])|거[야예다죠니]|걸(?![가-힣])|겁|게(?![가-힣])|듯|사람|생각|정도|자신|계획|예정|시간"
+    "|장소|준비|가능성"
+    "|(?:수|데|바|줄|지|적|곳|때|뿐|법)(?:[가이은는을를에도만의로]|밖에|에서|까지|부터|처럼|마다)?(?![가-힣])"
 )
 ENDINGS_RIEUL = re.compile(
     r"(게요?|걸요?|수록|지도|지는|지를|지라도|지언정|거야|거예요|거니까|거다|겁니다|까요?|세라)(?![가-힣])"
