@@ -281,3 +281,12 @@ def test_what_was_excluded_is_never_drawn():
     allowed = set(logits[0].argsort(descending=True)[:3].tolist())
     drawn = sampling.choose(logits, torch.Generator().manual_seed(1), temperature=5.0, count=3)
     assert set(drawn.tolist()) == allowed
+
+
+def test_a_quantile_is_uniform_at_temperature_one_and_the_median_at_none():
+    random = torch.Generator().manual_seed(0)
+    drawn = torch.tensor([sampling.quantile(random) for _ in range(4000)]).sort().values
+    # Kolmogorov-Smirnov: the distance from a straight line, beyond which one in a thousand would lie.
+    assert float((drawn - torch.arange(4000) / 4000).abs().max()) < 1.95 / 4000**0.5
+    assert sampling.quantile(random, temperature=0.0) == sampling.quantile(random, 3.0, count=1) == 0.5
+    assert all(abs(sampling.quantile(random, 9.0, mass=0.4) - 0.5) <= 0.2 for _ in range(50))

@@ -1,8 +1,8 @@
 """From logits to a drawn symbol, in steps that each engine puts in the order it was trained with.
 
-Every step takes logits (B, V) and gives logits (B, V) in float32, -inf where a symbol may not be drawn; `draw`
-draws from them. Nothing is changed in place, and chance comes from the caller's generator alone. The usual
-order is that of `choose`: temperature, top-k, top-p, draw.
+Every step takes logits (B, V) and gives logits (B, V) in float32, -inf where a symbol may not be drawn;
+`draw` draws from them. Nothing is changed in place, and chance comes from the caller's generator alone. The
+usual order is that of `choose`: temperature, top-k, top-p, draw.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def top_k(logits: Tensor, count: int) -> Tensor:
 
 
 def top_p(logits: Tensor, mass: float, crossing: bool = True) -> Tensor:
-    """Only the likeliest, as many as hold `mass` of the probability (nucleus, arXiv 1904.09751); at least one.
+    """Only the likeliest, as many as hold `mass` of the probability (nucleus, arXiv 1904.09751); one at least.
 
-    The one with which the sum reaches `mass` is among them; without `crossing` it is the last left out, unless
-    it is the first. 1: all.
+    The one with which the sum reaches `mass` is among them; without `crossing` it is the first left out,
+    unless it is the likeliest of all. 1: all.
     """
     logits = logits.float()
     if mass >= 1:
@@ -70,3 +70,16 @@ def choose(
 ) -> Tensor:
     """One symbol a row, (B,) int64, after temperature, top-k and top-p, in this order."""
     return draw(top_p(top_k(tempered(logits, temperature), count), mass), generator)
+
+
+def quantile(
+    generator: torch.Generator, temperature: float = 1.0, count: int = 0, mass: float = 1.0
+) -> float:
+    """Where to draw from a distribution over ordered things, such as durations: between 0 and 1.
+
+    Uniform at temperature 1, so that what lies at the quantile is a fair draw. A normal number is stretched
+    by the temperature: 0 gives 0.5, the median, and more than 1 the ends. `mass` keeps to so much around the
+    median, and a `count` of 1 to the median itself.
+    """
+    drawn = torch.randn((), generator=generator) * (0.0 if count == 1 else temperature)
+    return 0.5 + mass * (float(torch.special.ndtr(drawn)) - 0.5)

@@ -326,24 +326,34 @@ def _towards(scale: Scale, target: Tensor | None) -> Scale:
 
 
 class _Drawn:
-    """Picks move and code of a frame by chance, and keeps count of how likely they were."""
+    """Picks move and code of a frame by chance, and keeps count of how likely they were.
+
+    A code is drawn as any symbol is. Moves are a waiting time: how long a symbol lasts is a quantile of what
+    the network expects, drawn when the symbol begins, and it is moved on from once the chance that it goes
+    on has fallen below. At temperature 1 that is a draw at every frame; at 0 it is the median, where the
+    likelier of "move" and "stay" at each frame would be to stay till the limit.
+    """
 
     def __init__(self, sampling: Sampling, generator: torch.Generator) -> None:
         self._sampling, self._generator = sampling, generator
         self._sum, self._frames = 0.0, 0
+        self._lasting, self._quantile = 1.0, 0.5
 
-    def __call__(self, moves: Tensor, codes: Tensor) -> tuple[int, int]:
-        move, code = self._one(moves), self._one(codes)
+    def __call__(self, moves: Tensor, codes: Tensor, elapsed: int) -> tuple[int, int]:
+        _require_finite(moves, "logits")
+        _require_finite(codes, "logits")
+        how = self._sampling
+        if elapsed == 0:
+            self._lasting = 1.0
+            self._quantile = drawing.quantile(self._generator, how.temperature, how.top_k, how.top_p)
+        self._lasting *= float(moves[0].softmax(-1)[0])
+        move = int(self._lasting <= self._quantile)
+        code = int(drawing.choose(codes.cpu(), self._generator, how.temperature, how.top_k, how.top_p))
         self._frames += 1
-        return move, code
-
-    def _one(self, logits: Tensor) -> int:
-        _require_finite(logits, "logits")
-        how, logits = self._sampling, logits.cpu()
-        symbol = int(drawing.choose(logits, self._generator, how.temperature, how.top_k, how.top_p))
         if how.candidates > 1:
-            self._sum += float(logits[0].log_softmax(-1)[symbol])
-        return symbol
+            for logits, symbol in ((moves, move), (codes, code)):
+                self._sum += float(logits[0].log_softmax(-1)[symbol])
+        return move, code
 
     @property
     def score(self) -> float | None:
@@ -358,7 +368,7 @@ class _Told:
         self._left = iter(ids.T.tolist())
         self.seen: list[tuple[Tensor, Tensor]] = []
 
-    def __call__(self, moves: Tensor, codes: Tensor) -> tuple[int, int]:
+    def __call__(self, moves: Tensor, codes: Tensor, elapsed: int) -> tuple[int, int]:
         self.seen.append((moves.cpu(), codes.cpu()))
         move, code = next(self._left)
         return move, code

@@ -225,7 +225,8 @@ class Curves(nn.Module):
         return (centroids + self.head(self.norm(x)).float()).unflatten(-1, (2, TRACKS))
 
 
-Pick = Callable[[Tensor, Tensor], tuple[int, int]]  # logits (1, 2) and (1, codes) -> move, code
+# Logits (1, 2) and (1, codes) of a frame, and how many frames of its symbol came before -> move, code
+Pick = Callable[[Tensor, Tensor, int], tuple[int, int]]
 
 
 class Prosody(nn.Module):
@@ -279,8 +280,8 @@ class Prosody(nn.Module):
     ) -> Iterator[tuple[int, int]]:
         """Move and code of one frame after the other, till the last symbol is moved on from; at most `most`.
 
-        `pick` chooses from the logits (1, 2) and (1, codes); a symbol is moved on from after `limit` frames
-        at the latest. `watch` is called every few frames and may raise to end it.
+        `pick` chooses from the logits; a symbol is moved on from after `limit` frames at the latest. `watch`
+        is called every few frames and may raise to end it.
         """
         context = self.context(self.symbols(draft))
         most = min(most, limit * len(context))
@@ -295,7 +296,7 @@ class Prosody(nn.Module):
                 watch()
             x = context[at] + self.code.weight[code] + self.elapsed.weight[min(elapsed, self.longest - 1)]
             moves, codes = self((x + places[number])[None, None], caches)
-            move, code = pick(moves[0], codes[0])
+            move, code = pick(moves[0], codes[0], elapsed)
             elapsed += 1
             if elapsed == limit:
                 move = 1
