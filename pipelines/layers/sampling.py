@@ -38,7 +38,7 @@ def top_k(logits: Tensor, count: int) -> Tensor:
 
 
 def top_p(logits: Tensor, mass: float, crossing: bool = True) -> Tensor:
-    """Only the likeliest, as many as hold `mass` of the probability (nucleus, arXiv 1904.09751); one at least.
+    """Only the likeliest, as many as hold `mass` of the probability (nucleus, arXiv 1904.09751); never none.
 
     The one with which the sum reaches `mass` is among them; without `crossing` it is the first left out,
     unless it is the likeliest of all. 1: all.
