@@ -544,13 +544,13 @@ class _Job:
                 self.forces = mode != "float32"
                 self.absent[mode if self.forces else "", "forced"] = _words(error)
                 break
-            if mode == "float32":
+            if any((row.isnan() | row.isposinf()).any() for row in logits):
+                self.absent[mode, "forced"] = "The odds are not numbers (NaN or infinite)."
+            elif mode == "float32":
                 self.truth[t, s] = logits
-            elif all(torch.isfinite(row).any(-1).all() for row in logits):
+            elif (t, s) in self.truth:
                 key = Key("free", mode, text=t, seed=s)
                 self._keep(key, "forced", measures.forced(self.truth[t, s], logits))
-            else:
-                self.absent[mode, "forced"] = "The odds are not numbers (NaN)."
         self.done += 1
 
     def _logits(self, engine: Engine, said: Take, s: int) -> list[Tensor]:
@@ -767,21 +767,22 @@ def _heard_words(own: Mapping[str, Figure], draws: bool) -> tuple[str, str]:
 def _distance_words(apart: Figure | None, draws: bool) -> tuple[str, str]:
     if apart is None:
         return "other", "Its readings could not be laid beside float32's."
+    if apart.median == 0:
+        return "near", "The same reading as float32's in most takes."
     if not apart.control_median:
         return (
             "other",
             f"Its readings lie {apart.median:.1f} dB from float32's; there is no control beside it.",
         )
-    if apart.median == 0:
-        return "near", "The same reading as float32's in most takes."
     ratio = apart.median / apart.control_median
-    chance = "another seed's reading" if draws else "that of a voice moved by a hundredth"
+    if not draws:
+        words = f"{apart.median:.1f} dB from float32, {_times(ratio)} as far as a voice moved by a hundredth."
+        return "near" if ratio <= APART else "other", words
     if ratio <= NEAR:
-        return "near", f"Close to float32: only {_times(ratio)} as far from it as {chance}."
+        return "near", f"Close to float32: only {_times(ratio)} as far from it as another seed's reading."
     if ratio <= APART:
-        return "other" if draws else "near", f"As far from float32 as {chance} ({_times(ratio)})."
-    further = f"Further from float32 than {chance} ({_times(ratio)}): listen for it."
-    return "worse" if draws else "other", further
+        return "other", f"Another reading, as far from float32 as another seed's ({_times(ratio)})."
+    return "worse", f"Further from float32 than another seed's reading ({_times(ratio)}): listen for it."
 
 
 def _times(ratio: float) -> str:
