@@ -15,7 +15,10 @@ from pipelines import checkpoint, device
 from pipelines.device import Placement, Table
 from pipelines.types import Engine, InputError, Run, Spec, Voice
 
-ENGINES: Mapping[str, str] = {"small": "pipelines.engines.small"}
+ENGINES: Mapping[str, str] = {
+    "small": "pipelines.engines.small",
+    "gpt_sovits": "pipelines.engines.gpt_sovits",
+}
 
 VOICES_KEPT = 32  # listened voices remembered in memory, a few hundred kB each
 SHARE = 0.5  # of a device's memory that kept weights may fill; activations need the rest
