@@ -46,7 +46,7 @@ BANDS = 100  # of a mel spectrogram
 MELS = {"v3": (24_000, 1024, 256), "v4": (32_000, 1280, 320)}  # rate, points and hop of the reference's
 SAMPLE_RATES = {"v3": 24_000, "v4": 48_000}  # Hz of the sound, where it is not 32 kHz
 NOISE = 0.5  # how much of the prior's spread is drawn
-PIECE = 100  # frames that become one piece of sound, 1 to 2 s
+PIECE, MEL_PIECE = 100, 400  # frames of one piece of sound: 2 s up to v2ProPlus, 4 s in v3 and v4
 QUICKEST, SLOWEST = 0.8, 8.4  # tokens a phone: 31 and 3 phones a second
 SLACK = 50  # tokens of breath and pauses
 TRIES = 3
@@ -260,7 +260,7 @@ class GptSovits:
         start = matcher.prompt(*told, style, kept["mel"][None].to(self._device))
         mels = matcher.paint(tokens, phones, style, start, chance, speed=speed, watch=run.check)
         sound = torch.inference_mode()(lambda frames: vocoder(frames, watch=run.check))
-        yield from in_pieces(sound, mels, PIECE, vocoder.config.reach, vocoder.config.hop)
+        yield from in_pieces(sound, mels, MEL_PIECE, vocoder.config.reach, vocoder.config.hop)
 
     def _frames(self, tokens: int, speed: float) -> int:
         """How many frames the vocoder makes sound of."""
