@@ -1,4 +1,3 @@
-# NET: read /tmp/net/FROM_LEAD.md, then delete this line (lead, 04:50).
 """Official weights of Kokoro-82M v1.0 to our folder: `model.safetensors` and `config.json`.
 
 Two sources, one naming. The first needs no download: registry packages carry the parts of one int8
