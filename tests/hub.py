@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from pipelines.install import Published
 from pipelines.types import InputError
 
 REPOSITORY, REVISION = "toys/Toy", "1" * 40
+PLACE = re.compile(r"/[^/]+/[^/]+/resolve/[0-9a-f]{40}/(.+)")
 
 
 @dataclass
@@ -84,18 +86,18 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, body: bool) -> None:
             path = unquote(self.path)
-            place = f"/{REPOSITORY}/resolve/{REVISION}/"
-            name = path.removeprefix(place) if path.startswith(place) else path.removeprefix("/cdn/")
-            if not path.startswith("/cdn/"):
+            stored = path.startswith("/cdn/")
+            name = path.removeprefix("/cdn/") if stored else (PLACE.match(path) or ["", ""])[1]
+            if not stored:
                 hub.asked.append((self.command, name, self.headers.get("Range", "")))
             if hub.status is not None:
                 return self._error(hub.status, "")
             if hub.closed:
                 return self._error(403, "GatedRepo")
-            if not path.startswith((place, "/cdn/")) or name not in hub.files or name in hub.lost:
+            if name not in hub.files or name in hub.lost:
                 return self._error(404, "EntryNotFound")
             content = hub.files[name]
-            if len(content) > 1000 and not path.startswith("/cdn/"):
+            if len(content) > 1000 and not stored:
                 self.send_response(302)
                 self.send_header("Location", f"{hub.store}/cdn/{name}")
                 self.send_header("X-Linked-Size", str(len(content)))

@@ -12,17 +12,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipelines import hub as downloads
 from pipelines import install
+from pipelines.catalogue import File
+from pipelines.device import Placement
+from pipelines.engines import gpt_sovits
 from pipelines.engines.gpt_sovits.catalogue import CATALOGUE
 from pipelines.hub import SETBACKS, Setback
 from pipelines.install import Store, main
 from pipelines.types import Cancelled, InputError, Run
 from tests import hub as stand_in
+from tests import official_gpt_sovits as official
 from tests.hub import FILES, Hub, serving
 
 ROOT = Path(__file__).parents[1]
@@ -361,6 +367,48 @@ def test_the_published_files_of_gpt_sovits_are_all_known_by_sha256():
         assert CATALOGUE.of(edition)
         assert ("verifier" in edition.parts) == ("Pro" in edition.name)
         assert ("hubert" in edition.parts) == (edition.name != "chinese")
+
+
+class Evil:
+    """Asks whoever unpickles it to run a program."""
+
+    def __reduce__(self):
+        return os.system, ("exit 1",)
+
+
+def test_gpt_sovits_comes_from_the_hub_through_its_own_converter(tmp_path, models):
+    """Official-shaped files at toy sizes, whose sizes and sha256 stand in the catalogue for the real ones."""
+    files = {}
+    official.save_hubert(tmp_path / "hubert", official.filled(official.hubert()))
+    official.save_s1(tmp_path / "s1", official.filled(official.speaker()))
+    config = {"model": {"upsample_rates": [10, 8, 2, 2, 2], "version": "v2"}}
+    official.save_s2(tmp_path / "s2", official.filled(official.decoder()), config)
+    for part, paths in {
+        "hubert": ("hubert/pytorch_model.bin", "hubert/config.json"), "s1v2": ("s1",), "s2v2": ("s2",),
+    }.items():  # fmt: skip
+        for file, path in zip(CATALOGUE.parts[part].files, paths, strict=True):
+            files[file.name] = (tmp_path / path).read_bytes()
+
+    def small(file: File) -> File:
+        content = files.get(file.name, b"")
+        return File(file.name, len(content), hashlib.sha256(content).hexdigest())
+
+    parts = {
+        name: replace(part, files=tuple(map(small, part.files))) for name, part in CATALOGUE.parts.items()
+    }
+    engine = replace(install.published()["gpt_sovits"], catalogue=replace(CATALOGUE, parts=parts))
+    with serving(files) as hub:
+        store = Store(models, engines={"gpt_sovits": engine}, endpoint=hub.address)
+        store.inbox.mkdir()
+        torch.save({"weight": Evil()}, store.inbox / "evil.pth")
+        states = store.install("gpt_sovits", "v2", Run())
+    assert {state.edition.name: state.state for state in states}["v2"] == "installed"
+    assert {state.edition.name: state.state for state in states}["v2Pro"] == "part"
+    assert store.chosen("gpt_sovits") == "v2" and gpt_sovits.missing(models / "gpt_sovits") is None
+    assert gpt_sovits.load(models / "gpt_sovits", Placement()).sample_rate == 32_000
+    troubles = [seen.trouble for seen in store.look("gpt_sovits", Run()) if seen.trouble]
+    assert len(troubles) == 1 and "system" in troubles[0]
+    assert sorted(path.name for path in store.inbox.iterdir()) == [".lock", "evil.pth"]
 
 
 def test_setbacks_name_what_they_are_given():
