@@ -50,6 +50,7 @@ ALIGNED = 0.01  # seconds between two onsets up to which two sounds are moved as
 DITHER = -90.0  # dBFS, root mean square
 SITTINGS_KEPT = 100
 ISSUED_KEPT = 32  # sittings whose current sounds are held in memory
+SOUNDS = "sounds.npy"
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{24}")
 
@@ -292,7 +293,7 @@ class Sittings:
         with self._guard:
             place = self._folder / sitting.token
             place.mkdir(parents=True)
-            np.save(place / "sounds.npy", torch.stack([one.samples, other.samples]).numpy())
+            np.save(place / SOUNDS, torch.stack([one.samples, other.samples]).numpy())
             self._write(sitting)
             self._forget_oldest()
             return self._issue(sitting)
@@ -319,6 +320,8 @@ class Sittings:
                 sitting = replace(sitting, answers=sitting.answers + answer)
                 self._write(sitting)
                 self._issued.pop(token, None)
+            if sitting.finished:
+                (self._folder / token / SOUNDS).unlink(missing_ok=True)  # nobody hears them again
             return self.resume(token)
 
     def sound(self, address: str) -> bytes | None:
@@ -342,7 +345,7 @@ class Sittings:
         return [_result(sitting) for sitting in sorted(fitting, key=lambda sitting: sitting.opened)]
 
     def _issue(self, sitting: _Sitting) -> Trial:
-        sounds = np.load(self._folder / sitting.token / "sounds.npy", allow_pickle=False)
+        sounds = np.load(self._folder / sitting.token / SOUNDS, allow_pickle=False)
         chance = np.random.default_rng(secrets.randbits(128))
         number = len(sitting.answers) + 1
         addresses, issued = {}, {}

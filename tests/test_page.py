@@ -168,7 +168,12 @@ def test_small_speaks_at_the_first_click(visit, tmp_path):
     engines.prepare("small", Run())
     with served(tmp_path, engines=engines) as address:
         page = visit(address)
-        expect(page.get_by_label("Liveliness")).to_have_count(0)  # it does not sample
+        page.get_by_role("button", name="Fine tuning").click()
+        liveliness = page.get_by_role("slider", name="Liveliness")
+        expect(liveliness).to_be_disabled()  # steady draws nothing
+        page.get_by_label("Lively: drawn by chance").check()
+        expect(liveliness).to_be_enabled()
+        page.get_by_label("Steady: the same melody").check()
         speak(page)
         page.wait_for_function("window.myna.heard.seconds > 0.3", timeout=60_000)
         card = first_take(page, timeout=60_000)

@@ -171,7 +171,7 @@ def _knobs(desk: Desk, t: Callable[[str], object]) -> Knobs:
         speed = gr.Slider(
             0.5, 2.0, 1.0, step=0.05, label=t("speed.label"), info=t("speed.info"), elem_id="speed"
         )
-        prosody = prosodies(desk, t, "prosody")
+        prosody = prosodies(desk, t, "prosody", t("prosody.info"))
         with gr.Row(equal_height=True, elem_classes="seedline"):
             seed = gr.Number(
                 0, label=t("seed.label"), info=t("seed.info"), precision=0, minimum=0, maximum=SEEDS - 1,
@@ -196,13 +196,13 @@ def _knobs(desk: Desk, t: Callable[[str], object]) -> Knobs:
     return Knobs(seed, locked, speed, prosody, *sampling)
 
 
-def prosodies(desk: Desk, t: Callable[[str], object], name: str) -> gr.Radio:
+def prosodies(desk: Desk, t: Callable[[str], object], name: str, info: object | None = None) -> gr.Radio:
     """The engine's ways to say a sentence, hidden where there is but one."""
     ways = desk.spec.prosodies
     choices = [(t(f"prosody.{way}") if f"prosody.{way}" in words.TEXTS else way, way) for way in ways]
     return gr.Radio(
-        choices, value=next(iter(ways), None), label=t("prosody.label"), elem_id=name, elem_classes="ways",
-        visible=len(ways) > 1,
+        choices, value=next(iter(ways), None), label=t("prosody.label"), info=info, elem_id=name,
+        elem_classes="ways", visible=len(ways) > 1,
     )  # fmt: skip
 
 

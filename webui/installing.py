@@ -11,13 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipelines.hub import Setback
-from pipelines.install import EditionState, Seen, Step, Store
+from pipelines.install import EditionState, Own, Seen, Step, Store
 from pipelines.registry import Engines
 from pipelines.types import Cancelled, InputError, Run, Spec
 from webui import models_words, words
 from webui.jobs import trouble
 
 GLANCE = 0.25  # seconds that a look at the folders may take before the page stops waiting for it
+
+OWN = "*"  # stands for an edition where a person's own files are worked on
 
 Name = tuple[str, str]  # engine, edition
 
@@ -97,6 +99,10 @@ class Installing:
         """The editions of an engine as the last look found them; empty before the first has ended."""
         return self._found.get(engine, ((), ()))[0]
 
+    def own(self, engine: str) -> tuple[Own, ...]:
+        """What a person made, as the last look found it."""
+        return self.store.own(engine, self._found.get(engine, ((), ()))[1])
+
     def unused(self) -> tuple[Seen, ...]:
         """The files in the folders that are of no use to any engine, with why."""
         looks = [{file.path: file for file in seen} for _, seen in self._found.values()]
@@ -136,14 +142,15 @@ class Installing:
                 work = self._looks[engine] = Work()
             self._begin(work, lambda engine=engine, work=work: self._looked(engine, work)).join(GLANCE)
 
-    def install(self, engine: str, edition: str, page: str, fetching: bool) -> None:
+    def install(self, engine: str, edition: str, fetching: bool) -> None:
         """Start installing an edition. Who asks for one that is being installed watches that work."""
+        self.store.edition(engine, edition)  # raises for what is not published
 
         def body(work: Work) -> None:
             self.store.install(engine, edition, Run(work.stopped), work.tell, fetching)
             self._released(engine, work)
 
-        self._start(engine, edition, page, body)
+        self._start((engine, edition), body)
 
     def unpack(self, engine: str, page: str) -> None:
         """Start unpacking an embedded engine."""
@@ -156,25 +163,46 @@ class Installing:
 
             self._engines.prepare(engine, Run(work.stopped, progress))
 
-        self._start(engine, "", page, body)
+        self._start((engine, ""), body)
 
-    def remove(self, engine: str, edition: str, page: str) -> None:
+    def remove(self, engine: str, edition: str) -> None:
         """Start deleting what only this edition needs."""
+        self.store.edition(engine, edition)
 
         def body(work: Work) -> None:
             self._released(engine, work)
             self.store.remove(engine, edition)
 
-        self._start(engine, edition, page, body)
+        self._start((engine, edition), body)
 
-    def choose(self, engine: str, edition: str, page: str) -> None:
+    def choose(self, engine: str, edition: str) -> None:
         """Start letting an edition speak when its engine does."""
+        self.store.edition(engine, edition)
 
         def body(work: Work) -> None:
             self.store.choose(engine, edition)
             self._released(engine, work)
 
-        self._start(engine, edition, page, body)
+        self._start((engine, edition), body)
+
+    def adopt(self, engine: str, key: str) -> None:
+        """Start converting a file that a person made, named by its sha256."""
+        self.store.catalogue(engine)
+        self._start((engine, OWN), lambda work: self.store.adopt(engine, key, Run(work.stopped), work.tell))
+
+    def prefer(self, engine: str, folder: str) -> None:
+        """Start letting a part that a person made speak; the official one again where it speaks already."""
+        chosen = self.store.chosen(engine)
+        mine = next((own for own in self.own(engine) if own.made and own.key == folder), None)
+
+        def body(work: Work) -> None:
+            if mine is not None and mine.chosen and chosen is not None:
+                self.store.choose(engine, chosen)
+            else:
+                self.store.prefer(engine, folder)
+            self._released(engine, work)
+
+        self._start((engine, OWN), body)
 
     def stop(self, engine: str, edition: str) -> None:
         """Stop what is done to an edition; nothing happens where nothing is."""
@@ -182,21 +210,19 @@ class Installing:
         if work is not None:
             work.stop()
 
-    def _start(self, engine: str, edition: str, page: str, body: Callable[[Work], None]) -> None:
-        if edition:
-            self.store.edition(engine, edition)  # raises for what is not published
+    def _start(self, name: Name, body: Callable[[Work], None]) -> None:
         with self._guard:
-            going = self._works.get((engine, edition))
+            going = self._works.get(name)
             if going is not None and not going.finished:
                 return
-            work = self._works[(engine, edition)] = Work()
+            work = self._works[name] = Work()
 
         def whole() -> None:
             try:
                 body(work)
             finally:
-                if edition:
-                    self._looked(engine, Work())
+                if name[0] in self.store.engines:
+                    self._looked(name[0], Work())
 
         self._begin(work, whole).join(GLANCE)
 

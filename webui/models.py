@@ -10,12 +10,12 @@ import gradio as gr
 
 from pipelines.catalogue import Catalogue
 from pipelines.hub import told_bytes
-from pipelines.install import EditionState, PartState, Seen, Store
+from pipelines.install import EditionState, Own, PartState, Seen, Store
 from pipelines.registry import Engines
 from pipelines.types import Spec
 from webui import markup, words
 from webui.clone import AT_ONCE, page_of, plain
-from webui.installing import Installing, Work
+from webui.installing import OWN, Installing, Work
 from webui.jobs import trouble
 
 GLANCE = 0.7  # seconds between two looks of a page at what goes on
@@ -77,7 +77,7 @@ place.addEventListener('click', (event) => {
   else if (button.dataset.act) {
     if (dialog && dialog.open) dialog.close();
     const [engine, edition] = button.closest('[data-name]').dataset.name.split('/');
-    trigger('click', {act: button.dataset.act, engine, edition});
+    trigger('click', {act: button.dataset.act, engine, edition, key: button.dataset.key || ''});
   }
 });
 watch('value', draw);
@@ -116,11 +116,11 @@ def build(engines: Engines, store: Store | None, t: Callable[[str], object], tab
         return drawn(request)
 
     async def act(request: gr.Request, event: gr.EventData) -> list[object]:
-        page, engine, edition = page_of(request), str(event.engine), str(event.edition)
+        asked = tuple(str(part) for part in (event.act, event.engine, event.edition, event.key))
         try:
-            await asyncio.to_thread(_done, installing, str(event.act), engine, edition, page)
+            await asyncio.to_thread(_done, installing, page_of(request), *asked)
         except Exception as error:
-            return drawn(request, trouble(error, page))
+            return drawn(request, trouble(error, page_of(request)))
         return drawn(request)
 
     tab.select(look, None, shown, **AT_ONCE)
@@ -129,16 +129,20 @@ def build(engines: Engines, store: Store | None, t: Callable[[str], object], tab
     cards.click(act, None, shown, **AT_ONCE)
 
 
-def _done(installing: Installing, act: str, engine: str, edition: str, page: str) -> None:
+def _done(installing: Installing, page: str, act: str, engine: str, edition: str, key: str) -> None:
     """What a button asks for; nothing for a button that there is not."""
     if act in ("install", "use"):
-        installing.install(engine, edition, page, fetching=act == "install")
+        installing.install(engine, edition, fetching=act == "install")
     elif act == "unpack":
         installing.unpack(engine, page)
     elif act == "remove":
-        installing.remove(engine, edition, page)
+        installing.remove(engine, edition)
     elif act == "choose":
-        installing.choose(engine, edition, page)
+        installing.choose(engine, edition)
+    elif act == "adopt":
+        installing.adopt(engine, key)
+    elif act == "prefer":
+        installing.prefer(engine, key)
     elif act == "stop":
         installing.stop(engine, edition)
 
@@ -172,6 +176,8 @@ def _cards(installing: Installing, page: str) -> Iterator[dict[str, str]]:
         yield _head(catalogue, page)
         for state in installing.states(engine):
             yield _card(installing, catalogue, state, page)
+        if own := installing.own(engine):
+            yield _owned(engine, own, installing.work(engine, OWN), page)
     if unused := installing.unused():
         yield _unused(unused, page)
 
@@ -326,6 +332,36 @@ def _copied(label: str, name: str, page: str) -> str:
         f'<p class="file"><span>{label}<code>{escape(name)}</code></span>'
         f'<button type="button" data-copy="{escape(name)}" data-copied="{copied}" aria-label="{said}">'
         f"{escape(words.say(page, 'models.copy'))}</button></p>"
+    )
+
+
+def _owned(engine: str, files: tuple[Own, ...], work: Work | None, page: str) -> dict[str, str]:
+    idle = work is None or work.finished
+    rows = "".join(_own_file(own, idle, page) for own in files)
+    html = (
+        f"<header><h3>{escape(words.say(page, 'models.own.heading'))}</h3></header>"
+        f'<p class="note">{escape(words.say(page, "models.own.hint"))}</p>{_trouble(work, page)}'
+        f'<div class="live"></div><ul class="own">{rows}</ul>'
+    )
+    return {
+        "name": f"{engine}/{OWN}", "tag": "article", "kind": "model owned",
+        "html": html, "live": _live(work, page),
+    }  # fmt: skip
+
+
+def _own_file(own: Own, idle: bool, page: str) -> str:
+    kind = words.say(page, f"models.kind.{own.kind}", version=own.version)
+    act = "prefer" if own.made else "adopt"
+    key = "models.return" if own.chosen else f"models.{act}"
+    label = words.say(page, key) if own.chosen else words.say(page, f"models.{act}.name", name=own.name)
+    button = (
+        f'<button type="button" data-act="{act}" data-key="{escape(own.key)}" aria-label="{escape(label)}">'
+        f"{escape(words.say(page, key))}</button>"
+    )
+    tag = _tag(words.say(page, "models.chosen")) if own.chosen else ""
+    return (
+        f"<li><span><b>{escape(own.name)}</b> <small>{escape(kind)}</small></span>{tag}"
+        f"{button if idle else ''}</li>"
     )
 
 

@@ -56,6 +56,19 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "models.copied": ("Copied", "已复制"),
     "models.licence": ("Licence: {licence}", "许可：{licence}"),
     "models.unused": ("Files that are not used", "未使用的文件"),
+    "models.own.heading": ("Files of your own", "您自己的文件"),
+    "models.own.hint": (
+        "Voices that somebody trained on these models. Converted, they speak in place of the official part.",
+        "在这些模型上训练出的声音。转换后可代替官方部分使用。",
+    ),
+    "models.kind.speaker": ("speaker (s1) of {version}", "{version} 的说话模型（s1）"),
+    "models.kind.decoder": ("decoder (s2) of {version}", "{version} 的解码器（s2）"),
+    "models.kind.lora": ("LoRA of {version}", "{version} 的 LoRA"),
+    "models.adopt": ("Convert", "转换"),
+    "models.adopt.name": ("Convert {name}", "转换 {name}"),
+    "models.prefer": ("Use it", "使用"),
+    "models.prefer.name": ("Use {name}", "使用 {name}"),
+    "models.return": ("Back to the official part", "换回官方部分"),
     # --- what can be done
     "models.install": ("Install ({size})", "安装（{size}）"),
     "models.resume.install": ("Go on ({size} left)", "继续（还剩 {size}）"),
@@ -143,6 +156,7 @@ CHINESE_SETBACKS: Mapping[str, str] = {
     "busy": "另一个 Myna 正在向 {inbox} 安装，请等它完成。",
     "missing": "还缺少这些文件：{files}。",
     "nothing": "在 {inbox} 中没有找到 {edition} 的文件。",
+    "vanished": "这个文件已不在了，请重新检查。",
     "absent": "{edition} 尚未安装，无法使用。",
     "needed": "{edition} 没有可移除的内容：其他已安装的版本都需要它的全部。",
 }

@@ -387,7 +387,8 @@ def _setup(found: Comparison, say: Say, page: str) -> str:
         for count in TRIALS
     )
     return (
-        f'<form class="setup" novalidate><header><h2 id="blind-title" tabindex="-1">{say("blind.heading")}</h2></header>'
+        '<form class="setup" novalidate><header>'
+        f'<h2 id="blind-title" tabindex="-1">{say("blind.heading")}</h2></header>'
         f'<p>{say("blind.hint")}</p><div class="choice">{_choice(found, say, page)}</div>'
         f"<fieldset><legend>{say('blind.kind')}</legend>{kinds}</fieldset>"
         f"<fieldset><legend>{say('blind.trials')}</legend>{counts}"

@@ -60,6 +60,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "seed.dice": ("🎲 Roll another seed", "🎲 换一个种子"),
     "seed.lock": ("Keep this seed for the next take", "下一次也用这个种子"),
     "prosody.label": ("Melody", "语调"),
+    "prosody.info": (
+        "Only what is drawn by chance has liveliness, focus and repetition to set.",
+        "只有随机决定的语调才能调节活泼程度、集中程度和重复。",
+    ),
     "prosody.steady": ("Steady: the same melody every time", "平稳：每次语调相同"),
     "prosody.lively": (
         "Lively: drawn by chance, different with every seed",
