@@ -94,9 +94,11 @@ def test_english_is_read_as_arpabet(text: str, phones: str) -> None:
 
 
 def test_a_homograph_is_read_by_its_part_of_speech() -> None:
-    assert "L AY1 V HH" in said("They all live here.", "en") or "L IH1 V HH" in said(
-        "They all live here.", "en"
+    assert "L IH1 V" in said("They live here.", "en") and "L AY1 V" in said("It was a live show.", "en")
+    assert "W IH1 N D" in said("The wind was cold.", "en") and "W AY1 N D" in said(
+        "Go to wind the clock.", "en"
     )
+    assert "T IH1 R Z" in said("She was in tears.", "en") and "T EH1 R" in said("Do not tear it.", "en")
     assert "R IY1 D" in said("I will read the book.", "en")
     assert "R EH1 D" in said("He has read the book.", "en")
     assert said("They object to it now.", "en") != said("The object is on it.", "en")
@@ -111,9 +113,9 @@ def test_words_that_no_dictionary_has_are_read_from_their_parts_and_by_the_net()
 
 
 def test_the_net_reads_most_words_as_the_dictionary_does() -> None:
-    entries = english.dictionary()
+    entries = english.readings()
     words = random.Random(0).sample(sorted(word for word in entries if word.isalpha() and len(word) > 2), 60)
-    right = sum(" ".join(english.predict(word)) == entries[word] for word in words)
+    right = sum(" ".join(english.predict(word)) in entries[word] for word in words)
     assert right > 0.55 * len(words)  # 68 % of 2,000
 
 

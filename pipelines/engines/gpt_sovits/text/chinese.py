@@ -7,6 +7,7 @@ Every Han character gives two phones, an initial and a final with its tone; ever
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -283,7 +284,7 @@ ALONE = {
     "行": [("[一两几二三四五六七八九十第每这那银]", "", "hang2"), ("", "", "xing2")],
     "没": [("[淹沉埋出吞]", "", "mo4"), ("", "", "mei2")],
     "种": [("", "[花树地田菜草瓜豆]", "zhong4"), ("", "", "zhong3")],
-    "数": [("", "[一了着到不]", "shu3"), ("", "", "shu4")],
+    "数": [("一", "", "shu3"), ("", "[一了着到不]", "shu3"), ("", "", "shu4")],
     "干": [("", "[净燥旱]", "gan1"), ("", "", "gan4")],
     "空": [("[有没得抽填]", "", "kong4"), ("", "", "kong1")],
     "倒": [("", "[下在塌闭]", "dao3"), ("[摔跌打推病晕]", "", "dao3"), ("", "", "dao4")],
@@ -307,21 +308,35 @@ PARTICLES = {"了": "ul", "着": "uz", "过": "ug"}
 
 
 def _by_neighbours(words: list[Word]) -> None:
-    """Settle the characters of `ALONE` in words that no dictionary lists."""
+    """Settle the characters of `ALONE` where no dictionary lists the word."""
     from pypinyin.constants import PHRASES_DICT
 
     syllables = [syllable for word in words for syllable in word.syllables]
-    free = [
-        len(word.syllables) == 1 or not (word.text in READINGS or word.text in PHRASES_DICT)
-        for word in words
-        for _ in word.syllables
-    ]
+    free = [one for word in words for one in _free(word.text, PHRASES_DICT)]
     text = "".join(syllable.character for syllable in syllables)
     for place, syllable in enumerate(syllables):
         for left, right, reading in ALONE.get(syllable.character, ()) if free[place] else ():
             if re.search(rf"(?:{left})\Z", text[:place]) and re.match(right, text[place + 1 :]):
                 syllable.sound, syllable.tone = reading[:-1], int(reading[-1])
                 break
+
+
+def _free(text: str, phrases: Container[str]) -> list[bool]:
+    """Which characters of a word are in no listed word within it, the longest taken first."""
+    free = [True] * len(text)
+    start = 0
+    while start < len(text):
+        length = next(
+            (n for n in range(len(text) - start, 1, -1) if _listed(text[start : start + n], phrases)), 1
+        )
+        if length > 1:
+            free[start : start + length] = [False] * length
+        start += length
+    return free
+
+
+def _listed(text: str, phrases: Container[str]) -> bool:
+    return text in READINGS or text in phrases
 
 
 # --- words that are said together ------------------------------------------------------------------------

@@ -92,6 +92,11 @@ def _evidence(text: str) -> str:
         if c not in "々〆"
     ):
         return "zh"
+    if (
+        re.search("[\u4e00-\u9fff](?:是|也是|就是|都是)[\u4e00-\u9fff]", text)
+        or sum(c in "是的了我他也就把被从" for c in text) > 1
+    ):
+        return "zh"
     return "ja" if any(c in "々〆" or _written_in(c) == {"shift_jis"} for c in text) else ""
 
 

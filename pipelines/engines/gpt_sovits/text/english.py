@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ from hibari.g2p import Context
 from hibari.g2p.token import Tok
 
 from pipelines.engines.gpt_sovits.text.symbols import ARPABET_CONSONANTS, ARPABET_VOWELS, PUNCTUATION
+from pipelines.english import EXCEPTIONS as NAMES
 from pipelines.english import g2p, tokens, words
 from pipelines.types import InputError
 
@@ -44,16 +46,17 @@ LETTERS = ("ae", "ai", "ar", "hud", "ios", "os")
 
 
 @cache
-def dictionary() -> dict[str, str]:
-    """CMUdict, small letters to phones with spaces between: the first reading of each word."""
-    entries: dict[str, str] = {}
+def readings() -> dict[str, tuple[str, ...]]:
+    """CMUdict: a word in small letters to its readings, phones with spaces between; the usual one first."""
+    entries: dict[str, tuple[str, ...]] = {}
     for line in (_folder() / "cmudict.dict").read_text("utf-8").splitlines():
         word, _, phones = line.partition(" #")[0].strip().partition(" ")
-        if phones and word != "#" and not re.search(r"\(\d\)$", word):
-            entries.setdefault(word, phones)
+        if phones and word != "#":
+            word = re.sub(r"\(\d\)$", "", word)
+            entries[word] = (*entries.get(word, ()), phones)
     for word in LETTERS:
         entries.pop(word, None)
-    return entries | EXCEPTIONS
+    return entries | {word: (phones,) for word, phones in EXCEPTIONS.items()}
 
 
 EXCEPTIONS = {
@@ -153,7 +156,7 @@ def _word_phones(parts: list[Tok]) -> list[str]:
         return _capitals(*capitals.groups())
     if len(text) == 1:
         return arpabet(settled[0].phonemes) if settled else pronounce(text)
-    if text.lower() not in dictionary():
+    if text.lower() not in readings():
         pieces = re.findall(
             r"[A-Z]{2,}(?:['’]s)?(?![a-z])|[^\W\d_]+?(?:['’][a-z]+)?(?=[-_\d]|$|(?<=[a-z])[A-Z])", text
         )
@@ -163,6 +166,8 @@ def _word_phones(parts: list[Tok]) -> list[str]:
 
 
 def _piece(text: str, tag: str) -> list[str]:
+    if text in NAMES:  # which CMUdict lacks or has wrong
+        return arpabet(NAMES[text][0])
     capitals = re.fullmatch(r"([A-Z]{2,})(['’]?s)?", text)
     return _capitals(capitals.group(1), capitals.group(2) or "") if capitals else pronounce(text, tag)
 
@@ -190,7 +195,9 @@ def _strict_phones(spoken: str) -> list[str]:
         elif word == "A":
             said.append("EY1")
         else:
-            said += [phone for piece in word.split("-") for phone in pronounce(piece, tags[place])]
+            said += [
+                phone for piece in word.split("-") for phone in pronounce(piece, tags[place], strict=True)
+            ]
     return said
 
 
@@ -199,26 +206,31 @@ def _strict_phones(spoken: str) -> list[str]:
 
 def spelled(letters: str) -> list[str]:
     """The names of letters."""
-    names = dictionary()
-    return [
-        phone
-        for letter in letters.lower()
-        for phone in (["EY1"] if letter == "a" else names.get(letter, "").split())
-    ]
+    names = readings() | {"a": ("EY1",)}
+    return [phone for letter in letters.lower() for phone in names.get(letter, ("",))[0].split()]
 
 
-def pronounce(word: str, tag: str = "NN") -> list[str]:
-    """A word's phones. `tag` (Penn) decides between homographs."""
+def pronounce(word: str, tag: str = "NN", strict: bool = False) -> list[str]:
+    """A word's phones. `tag` (Penn) decides between homographs; if `strict`, only those of g2p_en."""
     word = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
     small = word.lower()
-    entries = dictionary()
     if small in homographs():
         homograph = homographs()[small]
         here = tag.startswith(homograph.tag) or homograph.tag.startswith(tag)
         return homograph.first if here else homograph.second
-    if small in entries:
-        return entries[small].split()
-    return list(_unlisted(word, tag))
+    found = readings().get(small, ())
+    if len(found) > 1 and not strict:
+        return _by_speech(small, tag, found).split()
+    return found[0].split() if found else list(_unlisted(word, tag))
+
+
+def _by_speech(small: str, tag: str, found: tuple[str, ...]) -> str:
+    """Of several readings that of the part of speech, where hibari's dictionary knows (wind, tear)."""
+    entry = g2p(False).lexicon.golds.d.get(small)
+    if not isinstance(entry, dict) or "None" in entry:  # None: weak forms, as of "his"
+        return found[0]
+    wanted = " ".join(arpabet(g2p(False).lexicon(Tok(small, tag, ""), Context())[0] or ""))
+    return max(found, key=lambda reading: SequenceMatcher(None, reading, wanted, autojunk=False).ratio())
 
 
 @lru_cache(maxsize=4096)
@@ -267,7 +279,7 @@ ENDINGS = {
 
 def _inflected(small: str) -> list[str]:
     """A listed word with an ending, whose e may be dropped or whose last letter doubled; empty if none is."""
-    entries = dictionary()
+    entries = readings()
     for ending in sorted(ENDINGS, key=len, reverse=True):
         stem = small.removesuffix(ending)
         if stem == small or len(stem) < 3:
@@ -281,7 +293,7 @@ def _inflected(small: str) -> list[str]:
             bases.append(stem[:-1])
         for base in bases:
             if base in entries and len(base) > 2:
-                phones = entries[base].split()
+                phones = entries[base][0].split()
                 if ending in ("s", "ed"):
                     return phones + (_s(phones) if ending == "s" else _ed(phones))
                 return phones + ENDINGS[ending].split()
@@ -290,13 +302,13 @@ def _inflected(small: str) -> list[str]:
 
 def _compound(small: str) -> list[str]:
     """Two listed words written as one, the more even cut first; empty if there is none."""
-    entries = dictionary()
+    entries = readings()
     cuts = sorted(range(4, len(small) - 3), key=lambda cut: abs(2 * cut - len(small)))
     for cut in cuts:
         left, right = small[:cut], small[cut:]
         if left in entries and right in entries:
-            second = [phone.replace("1", "2") for phone in entries[right].split()]
-            return entries[left].split() + second
+            second = [phone.replace("1", "2") for phone in entries[right][0].split()]
+            return entries[left][0].split() + second
     return []
 
 
