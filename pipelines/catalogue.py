@@ -63,13 +63,14 @@ class Edition:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All that is published of an engine."""
+    """All that is published of an engine. `own` are the kinds of which people make files of their own."""
 
     engine: str
     title: str
     home: str
     parts: Mapping[str, Part]
     editions: tuple[Edition, ...]
+    own: tuple[str, ...] = ()
 
     def edition(self, name: str) -> Edition:
         """The edition of a name. Raises `KeyError` for one that is not published."""

@@ -57,6 +57,7 @@ SETBACKS: Mapping[str, str] = {
     "missing": "These files are not here yet: {files}.",
     "nothing": "No files for {edition} were found in {inbox}.",
     "absent": "{edition} is not installed, so it cannot be chosen.",
+    "vanished": "This file is no longer here; check again.",
     "needed": "Nothing of {edition} can be removed: other versions that are installed need all of it.",
 }
 

@@ -57,7 +57,8 @@ class Published:
 
     catalogue: Catalogue
     converter: Callable[[], Converter]
-    choose: Callable[[Path, str], None]  # (engine's folder, edition): lets this edition speak
+    # (engine's folder, edition, {kind: a person's own part}): lets this edition speak, with those parts
+    choose: Callable[[Path, str, Mapping[str, str]], None]
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,19 @@ class Seen:
     kind: str = ""
     version: str = ""
     trouble: str = ""
+    digest: str = ""  # sha256 of what a person may have made
+
+
+@dataclass(frozen=True)
+class Own:
+    """A file that a person made: `key` is its sha256, or the folder of the part that was made of it."""
+
+    key: str
+    name: str
+    kind: str
+    version: str
+    made: bool
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +160,9 @@ def _published(module: str) -> Published:
     return Published(
         importlib.import_module(f"{module}.catalogue").CATALOGUE,
         lambda: importlib.import_module(f"{module}.convert"),
-        lambda folder, version: importlib.import_module(f"{module}.parts").choose(folder, version),
+        lambda folder, version, own: importlib.import_module(f"{module}.parts").choose(
+            folder, version, **own
+        ),
     )
 
 
@@ -244,7 +260,8 @@ class Store:
             kind, version = self.engines[engine].converter().recognise(path)
         except InputError as error:
             return Seen(path, trouble=str(error))
-        return Seen(path, "", kind, version)
+        own = kind in self.catalogue(engine).own
+        return Seen(path, "", kind, version, digest=(digest or checkpoint.sha256(path)) if own else "")
 
     def _made(self, engine: str) -> list[Made]:
         """The parts that were converted before; a damaged one is none, and is made again."""
@@ -307,15 +324,12 @@ class Store:
             if state.missing and not fetching:
                 self._lament(state)
             if edition.sample_rate and self.chosen(engine) is None:
-                self.engines[engine].choose(self.models / engine, name)
+                self.engines[engine].choose(self.models / engine, name, {})
             return self.survey(engine, run, tell)
 
     def chosen(self, engine: str) -> str | None:
         """The edition that speaks when this engine does; None where none is chosen, or it is gone."""
-        try:
-            version = json.loads((self.models / engine / "config.json").read_text())["version"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        version = self._speaking(engine).get("version")
         whole = {state.edition.name for state in self._installed(engine)}
         return version if version in whole else None
 
@@ -324,7 +338,62 @@ class Store:
         edition = self.edition(engine, name)
         if edition.sample_rate is None or edition not in [s.edition for s in self._installed(engine)]:
             raise Setback("absent", edition=edition.title)
-        self.engines[engine].choose(self.models / engine, name)
+        self.engines[engine].choose(self.models / engine, name, {})
+
+    def _speaking(self, engine: str) -> Mapping[str, object]:
+        """What the engine's own config.json tells: the edition, and the folders of its parts by kind."""
+        try:
+            told = json.loads((self.models / engine / "config.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    # --------------------------------------------------------------------------- files of one's own
+
+    def own(self, engine: str, seen: Sequence[Seen]) -> tuple[Own, ...]:
+        """What a person made, found or converted; those that speak now are marked."""
+        made = self._own_made(engine)
+        known = {digest for part in made for digest in part.sources}
+        speaking = set(dict(self._speaking(engine).get("parts", {})).values())
+        found = {file.digest: file for file in seen if file.digest and file.digest not in known}
+        return (
+            *(
+                Own(m.folder.name, m.folder.name, m.kind, m.version, True, m.folder.name in speaking)
+                for m in made
+            ),
+            *(Own(key, file.path.name, file.kind, file.version, False) for key, file in found.items()),
+        )
+
+    def adopt(self, engine: str, key: str, run: Run, tell: Tell = quiet) -> None:
+        """Convert a file that a person made, named by its sha256. Raises `InputError`."""
+        with self._alone(run, tell):
+            found = [file for file in self.look(engine, run, tell) if file.digest == key]
+            if not key or not found:
+                raise Setback("vanished")
+            tell(Step("convert", found[0].path.name))
+            self.engines[engine].converter().convert(found[0].path, self.models / engine, found[0].version)
+
+    def prefer(self, engine: str, folder: str) -> None:
+        """Let a part that a person made speak, in the edition that it is for. Raises `InputError`."""
+        mine = next((made for made in self._own_made(engine) if made.folder.name == folder), None)
+        if mine is None:
+            raise Setback("vanished")
+        chosen, catalogue = self.chosen(engine), self.catalogue(engine)
+        fitting = [
+            edition.name
+            for edition in catalogue.editions
+            if (mine.kind, mine.version) in [(part.kind, part.version) for part in catalogue.of(edition)]
+        ]
+        edition = chosen if chosen in fitting else fitting[0]
+        others = {made.kind: made.folder.name for made in self._own_made(engine)}
+        kept = dict(self._speaking(engine).get("parts", {})) if edition == chosen else {}
+        own = {kind: name for kind, name in kept.items() if others.get(kind) == name}
+        self.engines[engine].choose(self.models / engine, edition, own | {mine.kind: folder})
+
+    def _own_made(self, engine: str) -> list[Made]:
+        catalogue = self.catalogue(engine)
+        official = {part.weights.sha256 for part in catalogue.parts.values()}
+        return [m for m in self._made(engine) if m.kind in catalogue.own and not official & m.sources]
 
     def _installed(self, engine: str) -> list[EditionState]:
         """The editions that are whole, without a look at official files."""

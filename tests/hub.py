@@ -11,7 +11,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -181,7 +181,7 @@ def catalogue(files: dict[str, bytes] | None = None) -> Catalogue:
         Edition("two", "two", ("ears", "two"), 48_000),
         Edition("letters", "More letters", ("letters",)),
     )
-    return Catalogue("toys", "Toy", "toys/Toy", {p.name: p for p in parts}, editions)
+    return Catalogue("toys", "Toy", "toys/Toy", {p.name: p for p in parts}, editions, own=("mouth",))
 
 
 def recognise(source: Path) -> tuple[str, str]:
@@ -207,8 +207,8 @@ def convert(source: Path, folder: Path, version: str = "") -> None:
     draft.replace(target)
 
 
-def choose(folder: Path, version: str) -> None:
-    (folder / "config.json").write_text(json.dumps({"version": version}))
+def choose(folder: Path, version: str, own: Mapping[str, str]) -> None:
+    (folder / "config.json").write_text(json.dumps({"version": version, "parts": dict(own)}))
 
 
 def engines(

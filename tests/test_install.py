@@ -313,6 +313,26 @@ def test_the_first_edition_speaks_until_another_is_chosen(store, hub):
             store.choose("toys", name)
 
 
+def test_files_of_ones_own_are_converted_and_speak(store, hub):
+    store.install("toys", "one", Run())
+    put(store.inbox, "mine.ckpt", stand_in.content("mouth", "one", 41_000))
+    put(store.inbox, "theirs.ckpt", stand_in.content("mouth", "one", 42_000))
+    found = store.own("toys", store.look("toys", Run()))
+    assert [(own.name, own.made) for own in found] == [("mine.ckpt", False), ("theirs.ckpt", False)]
+    assert all(len(own.key) == 64 for own in found)
+    store.adopt("toys", found[0].key, Run())
+    store.prefer("toys", "mine")
+    after = store.own("toys", store.look("toys", Run()))
+    assert [(own.name, own.made, own.chosen) for own in after] == [
+        ("mine", True, True), ("theirs.ckpt", False, False),
+    ]  # fmt: skip
+    store.choose("toys", "one")
+    assert not store.own("toys", ())[0].chosen
+    for what in (lambda: store.adopt("toys", "", Run()), lambda: store.prefer("toys", "../../etc")):
+        with pytest.raises(Setback, match="no longer here"):
+            what()
+
+
 def test_two_at_once_come_one_after_the_other(store, hub):
     hub.pace = 0.005
     waits, errors = [], []

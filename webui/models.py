@@ -350,7 +350,9 @@ def _owned(engine: str, files: tuple[Own, ...], work: Work | None, page: str) ->
 
 
 def _own_file(own: Own, idle: bool, page: str) -> str:
-    kind = words.say(page, f"models.kind.{own.kind}", version=own.version)
+    key = f"models.kind.{own.kind}"
+    known = key in words.TEXTS
+    kind = words.say(page, key, version=own.version) if known else f"{own.kind} {own.version}"
     act = "prefer" if own.made else "adopt"
     key = "models.return" if own.chosen else f"models.{act}"
     label = words.say(page, key) if own.chosen else words.say(page, f"models.{act}.name", name=own.name)

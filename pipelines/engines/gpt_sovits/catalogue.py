@@ -120,4 +120,5 @@ CATALOGUE = Catalogue(
         Edition("v4", "v4", ("hubert", "s1v3", "s2v4", "vocoder"), 48_000),
         Edition("chinese", "Chinese text", ("bert",)),
     ),
+    own=("speaker", "decoder", "lora"),
 )
