@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +21,7 @@ from pipelines.engines.gpt_sovits.spectrogram import log_mel, magnitudes
 from pipelines.engines.gpt_sovits.verifier import filter_banks
 from pipelines.layers import sampling
 from pipelines.types import Stage
+from tests.official_gpt_sovits import save_s1, save_s2
 
 if TYPE_CHECKING:
     from tests.parity import Fixture, Weights
@@ -72,14 +71,6 @@ class Loader:
         return self.part().load(name, Placement(), stage)
 
 
-class HParams:
-    """As GPT-SoVITS pickles its configuration: an object that holds values and more of its kind."""
-
-    def __init__(self, **values: object):
-        for name, value in values.items():
-            setattr(self, name, HParams(**value) if isinstance(value, dict) else value)
-
-
 def official(folder: Path, kind: str, weights: Mapping[str, Tensor], version: str = "") -> Path:
     """Write weights as the official file of their kind holds them; gives the path to convert."""
     folder.mkdir(parents=True)
@@ -88,8 +79,7 @@ def official(folder: Path, kind: str, weights: Mapping[str, Tensor], version: st
         return folder
     if kind.startswith("gpt_sovits_t2s"):
         path = folder / "s1.ckpt"
-        config = {"model": {"head": 16, "n_layer": 24, "EOS": 1024}, "output_dir": "logs/s1"}
-        torch.save({"weight": dict(weights), "config": config, "info": "12e"}, path)
+        save_s1(path, weights, heads=16)
     elif kind.startswith("gpt_sovits_s2"):
         path = folder / "s2G.pth"
         model = {"upsample_rates": list(RATES), "version": version or "v3"}
@@ -98,23 +88,6 @@ def official(folder: Path, kind: str, weights: Mapping[str, Tensor], version: st
         path = folder / f"{kind}.pth"
         torch.save(dict(weights), path)
     return path
-
-
-def save_s2(path: Path, weights: Mapping[str, Tensor], config: dict[str, object]) -> None:
-    """As `utils.save` of GPT-SoVITS does: the configuration is an object of a class that only it has."""
-    before = sys.modules.get("utils")
-    sys.modules["utils"] = module = ModuleType("utils")
-    module.HParams = HParams
-    told = HParams.__module__, HParams.__qualname__
-    HParams.__module__, HParams.__qualname__ = "utils", "HParams"
-    try:
-        torch.save({"weight": dict(weights), "config": HParams(**config), "info": "8e"}, path)
-    finally:
-        HParams.__module__, HParams.__qualname__ = told
-        if before is None:
-            del sys.modules["utils"]
-        else:
-            sys.modules["utils"] = before
 
 
 # --------------------------------------------------------------------------------------- cases
