@@ -110,9 +110,8 @@ OF_CONCERN = ("worse", "no sound", "impossible")
 SECTIONS = {
     "free": (
         "Each mode's own reading",
-        "Every mode says the text itself, from the same seed. A sampled reading parts for good at the first "
-        "unit that differs, so a distance here is first of all another reading: hold it against the control, "
-        "which is {control}.",
+        "Every mode says the text itself, from the same seed. {parting} Hold it against the control, which "
+        "is {control}.",
     ),
     "locked": (
         "The same units, rendered in each mode",
@@ -124,6 +123,15 @@ SECTIONS = {
         "The model of each mode is led through float32's units and asked what it would have said at each "
         "step. This needs no listening, and explains the rest.",
     ),
+}
+DRAWN = {
+    "parting": "A sampled reading parts for good at the first unit that differs, so a distance here is first "
+    "of all another reading.",
+    "control": "float32 with another seed",
+}
+UNDRAWN = {
+    "parting": "Nothing is drawn by chance, so a distance here is the mode's own doing.",
+    "control": "float32 with the voice moved by a hundredth and other breath noise",
 }
 HEADING = 140  # characters of a text that stand above its takes
 PLAYERS = """
@@ -235,13 +243,13 @@ def _figures(comparison: Comparison) -> Iterator[str]:
         "holds the true median 95 times of 100 (bootstrap). The control is float32 against float32: what "
         "chance alone changes.</p>"
     )
-    control = "float32 with another seed" if comparison.draws else "float32 with a voice moved by a hundredth"
-    for kind, (title, words) in SECTIONS.items():
+    words = DRAWN if comparison.draws else UNDRAWN
+    for kind, (title, lead) in SECTIONS.items():
         found = [f for f in comparison.figures if f.kind == kind and not f.stage]
         absent = {mode: why for (mode, of), why in comparison.absent.items() if of == kind}
         if not found and not absent:
             continue
-        yield f'<h3>{title}</h3><p class="soft">{words.format(control=control)}</p>'
+        yield f'<h3>{title}</h3><p class="soft">{lead.format_map(words)}</p>'
         if found:
             yield from _table(found, title, [mode for mode in comparison.plan.modes if mode != "float32"])
         for mode, why in absent.items():

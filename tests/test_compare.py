@@ -166,6 +166,42 @@ def test_costs_are_of_every_mode_and_weights_in_ratio(whole):
     assert costs["bfloat16"].speed_low <= costs["bfloat16"].speed <= costs["bfloat16"].speed_high
 
 
+def of(name: str, own: tuple[float, float, float], control: tuple[float, float, float]) -> compare.Figure:
+    measure = measures.MEASURES[name]
+    return compare.Figure(
+        name, measure.label, "free", "bfloat16", "", measure.unit, measure.better, measure.sentence, 9,
+        *own, *control,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("median", "draws", "level", "words"),
+    [
+        (0.0, True, "near", "same reading"),
+        (1.0, True, "near", "only 25%"),
+        (4.4, True, "other", "110%"),
+        (6.0, True, "worse", "150%"),
+        (10.0, True, "worse", "2.5 times"),
+        (4.4, False, "near", "4.4 dB"),
+        (10.0, False, "other", "2.5 times as far as a voice moved"),
+    ],
+)
+def test_a_card_reads_the_distance_against_the_control(median, draws, level, words):
+    found = compare._heard_words({"dtw_mcd": of("dtw_mcd", (median,) * 3, (4.0, 3.0, 5.0))}, draws)
+    assert found[0] == level and words in found[1]
+
+
+def test_a_card_tells_more_words_misheard_and_less_likeness_only_beyond_the_control():
+    figures = {"dtw_mcd": of("dtw_mcd", (1, 1, 1), (4, 4, 4))}
+    near = figures | {"wer_change": of("wer_change", (3, 1, 5), (0, -2, 2))}
+    assert compare._heard_words(near, True)[0] == "near"
+    more = figures | {"wer_change": of("wer_change", (9, 5, 12), (0, -2, 2))}
+    level, words = compare._heard_words(more, True)
+    assert level == "worse" and words.endswith("another seed's reading. More words are misheard: 9 of 100.")
+    less = figures | {"similarity_change": of("similarity_change", (-0.2, -0.3, -0.1), (0, -0.05, 0.05))}
+    assert "less like the voice, by 0.20" in compare._heard_words(less, True)[1]
+
+
 def test_an_impossible_mode_is_a_card_with_its_reason(whole):
     card = next(card for card in whole.cards if card.mode == "float16")
     assert card.level == "impossible" and "float16 does not run here" in card.sounds
