@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import zipfile
@@ -283,7 +284,7 @@ def test_two_takes_are_loaded_as_one_and_seen_as_three(compared):
     expect(page.locator(".pair")).to_contain_text("said anew")
     options = page.locator("[data-part=listen] select[name=second] optgroup")
     assert {o.get_attribute("label") for o in options.all()} >= {
-        "Said by each itself", "Same units, only rendered", "Control: float32 once more",
+        "Said by each itself", "float32's melody, only rendered anew", "Control: float32 once more",
     }  # fmt: skip
 
 
@@ -332,6 +333,9 @@ def test_ten_trials_by_keyboard_alone_outlive_a_reload_and_betray_nothing(run, c
     reach(page, dialog.get_by_role("button", name="Close"))
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
+    packed = page.request.get(f"{run.address}myna/runs/{kept['about']['run']}").body()
+    names = zipfile.ZipFile(io.BytesIO(packed)).namelist()
+    assert any(name.endswith("blind.csv") for name in names)
 
     *trials, last = told
     assert last["finished"] and len(trials) == 11  # the fifth came twice

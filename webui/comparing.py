@@ -59,6 +59,7 @@ class Pair:
     token: str
     run: str
     keys: tuple[Key, Key]
+    draws: bool  # whether their prosody samples
     rate: int  # Hz
     seconds: float
     files: Mapping[str, bytes]  # name -> content, as they may be fetched
@@ -173,7 +174,7 @@ class Booth:
             known = next((p for p in self._pairs.values() if p.run == run and p.keys == keys), None)
         if known is not None:
             return known
-        pair = _paired(run, keys, (comparison.takes[keys[0]], comparison.takes[keys[1]]))
+        pair = _paired(run, comparison, keys)
         with self._guard:
             self._pairs[pair.token] = pair
             while len(self._pairs) > PAIRS_KEPT:
@@ -202,19 +203,20 @@ class Booth:
         if keys[0] == keys[1] or kind not in KINDS:
             raise InputError(words.say(page, "compare.error.alike"))
         sounds = (comparison.takes[keys[0]].waveform, comparison.takes[keys[1]].waveform)
-        titles = (title(keys[0], "en"), title(keys[1], "en"))
+        titles = (title(keys[0], comparison.draws, page), title(keys[1], comparison.draws, page))
         about = {"run": run, "first": first, "second": second, "text": comparison.plan.texts[keys[0].text]}
         return self.sittings.open(kind, trials, sounds, titles, about)
 
 
-def title(key: Key, page: str) -> str:
-    """What a person calls a take: its precision, and how it was made where that is not the usual way."""
-    said = words.say(page, f"compare.kind.{key.kind}", mode=key.mode)
+def title(key: Key, draws: bool, page: str) -> str:
+    """What a person calls a take. `draws`: whether its prosody samples."""
+    if (key.kind, key.mode) == ("free", "float32"):
+        return words.say(page, "compare.kind.reference")
     if key.stage:
-        said = words.say(
-            page, "compare.kind.alone", mode=key.mode, stage=words.say(page, f"stage.{key.stage}")
-        )
-    return words.say(page, "compare.kind.reference") if key.kind == "free" and key.mode == "float32" else said
+        stage = words.say(page, f"stage.{key.stage}")
+        return words.say(page, "compare.kind.alone", mode=key.mode, stage=stage)
+    kind = "nudged" if key.kind == "control" and not draws else key.kind
+    return words.say(page, f"compare.kind.{kind}", mode=key.mode)
 
 
 def _waits(job: Job):
@@ -250,7 +252,8 @@ def _row(result: Result) -> dict[str, object]:
 # --- a pair ------------------------------------------------------------------------------
 
 
-def _paired(run: str, keys: tuple[Key, Key], takes: tuple[Take, Take]) -> Pair:
+def _paired(run: str, comparison: Comparison, keys: tuple[Key, Key]) -> Pair:
+    takes = [comparison.takes[key] for key in keys]
     same = aligned(*keys)
     match = blind.matched(takes[0].waveform, takes[1].waveform)
     sounds = match.sounds
@@ -273,6 +276,7 @@ def _paired(run: str, keys: tuple[Key, Key], takes: tuple[Take, Take]) -> Pair:
         token=secrets.token_urlsafe(18),
         run=run,
         keys=keys,
+        draws=comparison.draws,
         rate=sounds[0].sample_rate,
         seconds=sounds[0].seconds,
         files=files,

@@ -20,6 +20,9 @@ from webui.theme import theme
 
 HERE = Path(__file__).parent
 CHINESE = ("zh", "zh-CN", "zh-TW", "zh-HK", "zh-SG", "zh-Hans", "zh-Hant")  # as browsers name it
+IN_SCRIPT = (
+    "title", "text.count", "mic.refused", "mic.none", "mic.insecure", "clip.drop", "compare.error.sound",
+)  # fmt: skip
 MAX_FILE_SIZE = "120mb"  # ten minutes of stereo at 48 kHz
 
 # Only a scrambling of what lies in the visitor's own browser; fixed, so that it outlives a restart.
@@ -110,10 +113,7 @@ def _i18n() -> gr.I18n:
 def _head(desk: Desk) -> str:
     """The page's script with what it needs to know, and the bird as its icon."""
     said = {
-        language: {
-            key: words.TEXTS[key][place]
-            for key in ("title", "text.count", "mic.refused", "mic.none", "mic.insecure", "clip.drop")
-        }
+        language: {key: words.TEXTS[key][place] for key in IN_SCRIPT}
         for place, language in enumerate(("en", "zh"))
     }
     known = json.dumps({"rate": desk.spec.sample_rate, "words": said}, ensure_ascii=False)

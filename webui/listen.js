@@ -1,7 +1,7 @@
 /* Listening to several sounds in step, A against B and blind. Hangs on `window.myna` like player.js. */
 (() => {
   'use strict';
-  const {address, context, wake, quieten} = window.myna;
+  const {address, context, wake, quieten, said} = window.myna;
   const FADE = 0.004; // seconds from one sound to the next: too short to hear, long enough not to click
   const AHEAD = 0.03; // seconds from a key to the first sample, so that all sounds start at the same one
   const KEPT = 'myna-listening'; // where the browser remembers a blind test that is not finished
@@ -93,7 +93,7 @@
   const fetched = async (sounds, rate) => {
     const answers = await Promise.all(Object.values(sounds).map(async (path) => {
       const answer = await fetch(address(path), {cache: 'no-store', credentials: 'same-origin'});
-      if (!answer.ok) throw new Error(`a sound is not there (${answer.status})`);
+      if (!answer.ok) throw new Error(said['compare.error.sound']);
       return answer.arrayBuffer();
     }));
     wake();
@@ -115,7 +115,7 @@
       headers: sent ? {'Content-Type': 'application/json'} : {},
       body: sent ? JSON.stringify(sent) : undefined,
     });
-    const told = await answer.json().catch(() => ({error: `${answer.status}`}));
+    const told = await answer.json().catch(() => ({error: said['compare.error.sound']}));
     if (told.error) throw new Error(told.error);
     return told;
   };

@@ -277,7 +277,7 @@
     [pair, trial].forEach((ensemble) => { if (ensemble && ensemble !== keep) ensemble.pause(); });
   };
 
-  window.myna = {listen, shelve, hush, heard, live, context: () => context, wake, address, quieten};
+  window.myna = {listen, shelve, hush, heard, live, context: () => context, wake, address, quieten, said};
   if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', settle);
   else settle();
 })();

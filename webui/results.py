@@ -103,7 +103,7 @@ def _take_select(name: str, label: str, chosen: str, found: Comparison, say: Say
     for group in GROUPS:
         options = "".join(
             f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>'
-            f"{escape(_titled(key, found, page))}</option>"
+            f"{escape(title(key, found.draws, page))}</option>"
             for value, (where, key) in variants.items()
             if where == group
         )
@@ -112,12 +112,6 @@ def _take_select(name: str, label: str, chosen: str, found: Comparison, say: Say
     return (
         f'<label class="field"><span>{label}</span><select name="{name}">{"".join(groups)}</select></label>'
     )
-
-
-def _titled(key: Key, found: Comparison, page: str) -> str:
-    if key.kind == "control" and not found.draws:
-        return words.say(page, "compare.kind.nudged")
-    return title(key, page)
 
 
 def _choice(found: Comparison, say: Say, page: str) -> str:
@@ -166,13 +160,15 @@ def pair(ready: Pair, page: str) -> str:
         f'<button type="button" data-sound="{letter}" aria-pressed="{"true" if letter == "A" else "false"}">'
         f"<kbd>{letter}</kbd> {text}</button>"
         for letter, text in (
-            ("A", escape(title(ready.keys[0], page))),
-            ("B", escape(title(ready.keys[1], page))),
+            ("A", escape(title(ready.keys[0], ready.draws, page))),
+            ("B", escape(title(ready.keys[1], ready.draws, page))),
             *((("D", say("compare.difference")),) if ready.aligned else ()),
         )
     )
+    stretched = "" if ready.aligned else f" ({say('compare.stretched')})"
     pictures = "".join(
-        f'<figure><figcaption>{escape(label)}</figcaption><div class="spectrogram" role="img" aria-label="'
+        f"<figure><figcaption>{escape(label)}{stretched if label == 'B' else ''}</figcaption>"
+        '<div class="spectrogram" role="img" aria-label="'
         f'{say("compare.picture", which=label, seconds=ready.seconds, top=ready.top_hz / 1000)}" '
         f"style=\"--picture:url('{here}/{name}')\"><i></i></div></figure>"
         for name, label in PICTURES

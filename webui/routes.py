@@ -174,7 +174,8 @@ async def _sent(request: Request) -> dict[str, object]:
 def _from_here(request: Request) -> bool:
     """Whether a page of this server asks, as far as the browser tells; a foreign site may not."""
     origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    hosts = (request.headers.get("host"), request.headers.get("x-forwarded-host"))
+    return origin is None or urlsplit(origin).netloc in hosts
 
 
 async def _content(request: Request, content: bytes | None, name: str = "") -> Response:
