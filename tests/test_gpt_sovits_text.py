@@ -364,6 +364,7 @@ def test_numbers_of_all_sizes_have_words() -> None:
         ("en", "the 3 books", "en:the\xa03\xa0books"),
         ("en", "5 + 3", "en:5\xa0+\xa03"),
         ("ko", "5 + 3", "ko:5\xa0+\xa03"),
+        ("en", "x² is 4 µm or π", "en:x²\xa0is\xa04\xa0µm\xa0or\xa0π"),
         ("auto", "«Привет» friend", "en:« other:Привет en:»\xa0friend"),
     ],
 )

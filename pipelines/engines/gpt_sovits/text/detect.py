@@ -21,6 +21,8 @@ JAMO = "\u1100-\u11ff\u3131-\u318e"
 LATIN = "A-Za-z\u00c0-\u024f\u1e00-\u1eff\uff21-\uff3a\uff41-\uff5a"
 UNIT = "|".join(sorted((unit for unit in CHINESE_UNITS if unit[-1].isalpha()), key=len, reverse=True))
 CODE = "USD|EUR|RMB|CNY|JPY|HKD|KRW|GBP|US\\$|HK\\$"
+# Letters and figures that are signs: µ, ², ½, π, №, ①.
+SIGNS = "\u00aa\u00b2\u00b3\u00b5\u00b9\u00ba\u00bc-\u00be\u0370-\u03ff\u2070-\u218f\u2460-\u24ff"
 DOMAINS = "com|org|net|edu|gov|io|co|uk|de|fr|info|app|dev|ai|me|tv|eu|us|ca|au|jp|cn|kr|hk|tw"
 PATTERNS = {  # the first that fits; the names are languages, or kinds that are given one
     "address": r"(?:https?|ftp)://[!-~]+|www\.[!-~]+|[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}"
@@ -32,7 +34,8 @@ PATTERNS = {  # the first that fits; the names are languages, or kinds that are 
     "ja": f"[{KANA}]+",
     "han": f"[{HAN}々〆]+",
     "digits": r"\d+(?:[.,:/]\d+)*",
-    "other": r"[^\W\d_]+",
+    "sign": f"[{SIGNS}]",
+    "other": rf"[^\W\d_{SIGNS}]+",
     "end": r"[.!?。！？…\n]+",
     "mark": ".",
 }
@@ -150,7 +153,7 @@ def _settle_neutral(runs: list[Run], language: str) -> None:
                 run.kind = _of_figure(place, words, language) or fallback
     before = ""
     for run in runs:
-        if run.kind in ("mark", "end"):
+        if run.kind in ("mark", "sign", "end"):
             run.kind = before or "mark"
         before = run.kind if run.kind in LANGUAGES else before
     first = next((run.kind for run in runs if run.kind in LANGUAGES), fallback)
