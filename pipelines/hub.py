@@ -39,10 +39,10 @@ PATIENCE = 1.0  # seconds before the second try, doubled before each further one
 
 # A setback's words by its kind. The page has the same in its other language.
 SETBACKS: Mapping[str, str] = {
-    "offline": "{repository} cannot be reached: this machine seems to be offline. Fetch {file} elsewhere and "
-    "put it into {inbox}: it is known by what it holds.",
-    "gone": "{repository} has no {file} any more, or it has another name now. Put the file into {inbox}: it "
-    "is known by what it holds.",
+    "offline": "{repository} cannot be reached: this machine seems to be offline. Fetch {files} elsewhere "
+    "and put them into {inbox}.",
+    "gone": "{repository} has no {file} any more, or it has another name now. Put {files} into {inbox}: "
+    "weights are known by what they hold, whatever their name.",
     "closed": "{repository} gives {file} only to those who ask its owners first. Ask on its page, log in "
     "with 'hf auth login', and try again.",
     "refused": "{repository} did not give {file}: it answered {status}. Try again later.",
@@ -89,7 +89,8 @@ def fetch(
     person where only a file put there by hand helps. Raises `Setback` and `Cancelled`; what came by then is
     kept beside the target under a name of its own, and the next call goes on from there.
     """
-    about = {"repository": part.repository, "file": file.name, "inbox": str(inbox)}
+    files = ", ".join(file.name for file in part.files)
+    about = {"repository": part.repository, "file": file.name, "files": files, "inbox": str(inbox)}
     url = hf_hub_url(part.repository, file.name, revision=part.revision, endpoint=endpoint)
     with _told(about):
         expected = _expected(about, file, get_hf_file_metadata(url, endpoint=endpoint, timeout=SILENCE))

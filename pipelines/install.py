@@ -457,11 +457,14 @@ class Store:
         """A part's files in their place in the inbox; gives the weights."""
         place = self._place(engine, part)
         place.mkdir(parents=True, exist_ok=True)
-        for file in reversed(part.files):  # the small ones first: they tell soonest what is wrong
-            target = place / file.short
-            if not _is(target, file):
-                count = meter.counter(file)
-                fetch(part, file, target, self.inbox, run, count, self._endpoint, self._patience)
+        try:
+            for file in reversed(part.files):  # the small ones first: they tell soonest what is wrong
+                target = place / file.short
+                if not _is(target, file):
+                    count = meter.counter(file)
+                    fetch(part, file, target, self.inbox, run, count, self._endpoint, self._patience)
+        finally:
+            _prune(place, self.inbox)
         weights = place / part.weights.short
         _mark(weights).touch()
         self._known[_key(engine, weights)] = Seen(weights, part.name, part.kind, part.version)

@@ -143,9 +143,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 
 # `pipelines.hub` speaks English; these say the same by its setbacks' kinds and values.
 CHINESE_SETBACKS: Mapping[str, str] = {
-    "offline": "无法连接 {repository}：本机似乎没有联网。请在别处下载 {file} 并放进 {inbox}，"
-    "程序按内容识别。",
-    "gone": "{repository} 上已没有 {file}，或已改名。请把文件放进 {inbox}，程序按内容识别。",
+    "offline": "无法连接 {repository}：本机似乎没有联网。请在别处下载 {files} 并放进 {inbox}。",
+    "gone": "{repository} 上已没有 {file}，或已改名。请把 {files} 放进 {inbox}："
+    "权重按内容识别，与文件名无关。",
     "closed": "{repository} 需先申请才提供 {file}。请在其页面申请，用 hf auth login 登录后再试。",
     "refused": "{repository} 没有给出 {file}：它回答 {status}。请稍后再试。",
     "changed": "{repository} 上的 {file} 已不是当初发布的文件（现为 {found}，应为 {expected}），"
