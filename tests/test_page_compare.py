@@ -26,7 +26,7 @@ from tests import toy  # noqa: E402
 from tests.conftest import make_speech  # noqa: E402
 from tests.test_page import CHROMIUM, browser, playing, serious, served, visit  # noqa: E402, F401
 from webui import results, words  # noqa: E402
-from webui.comparing import Wanted, planned  # noqa: E402
+from webui.comparing import Wanted, aligned, planned  # noqa: E402
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page is not tried")
 
@@ -103,7 +103,7 @@ def listen(page: Page) -> Locator:
 # --- a run -------------------------------------------------------------------------------
 
 
-def test_a_run_ends_in_three_cards_and_one_button(run, compared):
+def test_a_run_ends_in_three_cards_one_button_and_one_zip(run, compared):
     page = compared()
     assert any("Take" in said for said in run.said)
     cards = page.locator(".comparison .mode")
@@ -114,19 +114,16 @@ def test_a_run_ends_in_three_cards_and_one_button(run, compared):
         expect(card).to_contain_text("Costs")
     expect(page.locator(".comparison button.big:visible")).to_have_count(1)
     assert page.locator(".comparison details[open]").count() == 0  # the rest unfolds
+    figures_beside_a_control_are_explained(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download everything").click()
+    with zipfile.ZipFile(download.value.path()) as packed:
+        names = [name.rpartition("/")[2] for name in packed.namelist()]
+        assert {"report.html", "recipe.json"} <= set(names)
+        assert sum(name.endswith(".wav") for name in names) > 10
 
 
-def test_what_cannot_be_chosen_says_why(run, visit):
-    page = visit(run.address)
-    open_compare(page)
-    impossible = page.get_by_role("checkbox", name="float16")
-    impossible = impossible.and_(page.locator("#compare-impossible input"))
-    expect(impossible).to_be_disabled()
-    expect(page.locator("#compare-impossible")).to_contain_text("It gives no numbers on this processor.")
-
-
-def test_the_figures_stand_beside_a_control_and_are_explained(compared):
-    page = compared()
+def figures_beside_a_control_are_explained(page: Page) -> None:
     page.locator("[data-part=figures] > summary").click()
     for name in ("Log-spectral distance", "Same first choice", "Distance of the readings"):
         row = page.get_by_role("row", name=re.compile(name))
@@ -135,14 +132,17 @@ def test_the_figures_stand_beside_a_control_and_are_explained(compared):
     expect(page.get_by_role("columnheader", name="Control").first).to_be_visible()
 
 
-def test_everything_is_one_zip(compared):
-    page = compared()
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download everything").click()
-    with zipfile.ZipFile(download.value.path()) as packed:
-        names = [name.rpartition("/")[2] for name in packed.namelist()]
-        assert {"report.html", "recipe.json"} <= set(names)
-        assert sum(name.endswith(".wav") for name in names) > 10
+def test_what_cannot_be_chosen_says_why_and_nothing_chosen_is_a_sentence(run, visit):
+    page = visit(run.address)
+    open_compare(page)
+    impossible = page.get_by_role("checkbox", name="float16")
+    impossible = impossible.and_(page.locator("#compare-impossible input"))
+    expect(impossible).to_be_disabled()
+    expect(page.locator("#compare-impossible")).to_contain_text("It gives no numbers on this processor.")
+    for box in page.locator("#compare-modes input").all():
+        box.uncheck()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.locator("#compare-notice")).to_contain_text("Choose at least one precision")
 
 
 def test_a_run_can_be_stopped(run, visit):
@@ -154,15 +154,6 @@ def test_a_run_can_be_stopped(run, visit):
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=30_000)
     expect(page.locator(".comparison")).to_contain_text("Stopped early")
-
-
-def test_nothing_chosen_is_a_sentence(run, visit):
-    page = visit(run.address)
-    open_compare(page)
-    for box in page.locator("#compare-modes input").all():
-        box.uncheck()
-    page.get_by_role("button", name="Compare", exact=True).click()
-    expect(page.locator("#compare-notice")).to_contain_text("Choose at least one precision")
 
 
 def test_a_prosody_that_draws_nothing_is_told_and_its_control_is_named():
@@ -190,6 +181,13 @@ def test_a_plan_is_refused_in_a_sentence():
                 planned(request, wanted, page)
     plan = planned(request, Wanted(("float32", "int8"), " Hello. \n\nYes. ", seeds=3), "en")
     assert (plan.texts, plan.modes, plan.seeds) == (("Hello.", "Yes."), ("int8",), (0, 1, 2))
+
+
+def test_only_takes_of_the_same_units_are_held_against_each_other_sample_by_sample():
+    truth, locked = Key("free"), Key("locked", "bfloat16", "render")
+    assert aligned(truth, locked) and aligned(locked, Key("noise"))
+    for other in (Key("free", "int8"), Key("control"), Key("locked", "bfloat16", text=1)):
+        assert not aligned(truth, other)
 
 
 # --- side by side ------------------------------------------------------------------------

@@ -142,12 +142,15 @@ class Installing:
                 work = self._looks[engine] = Work()
             self._begin(work, lambda engine=engine, work=work: self._looked(engine, work)).join(GLANCE)
 
-    def install(self, engine: str, edition: str, fetching: bool) -> None:
-        """Start installing an edition. Who asks for one that is being installed watches that work."""
+    def install(self, engine: str, edition: str, fetching: bool = True, own: bool = True) -> None:
+        """Start installing an edition. Who asks for one that is being installed watches that work.
+
+        Without `own`, only published files are used.
+        """
         self.store.edition(engine, edition)  # raises for what is not published
 
         def body(work: Work) -> None:
-            self.store.install(engine, edition, Run(work.stopped), work.tell, fetching)
+            self.store.install(engine, edition, Run(work.stopped), work.tell, fetching, own)
             self._released(engine, work)
 
         self._start((engine, edition), body)

@@ -95,16 +95,16 @@ def build(engines: Engines, store: Store | None, t: Callable[[str], object], tab
         with gr.Row(elem_classes="chips"):
             check = gr.Button(t("models.check"), elem_id="models-check", size="sm")
         said = plain("", elem_id="models-said", html_template='<div role="status">${value}</div>')
-    cards = plain([], elem_id="models", html_template='<div class="models"></div>', js_on_load=CARDS_SCRIPT)
+    place = plain([], elem_id="models", html_template='<div class="models"></div>', js_on_load=CARDS_SCRIPT)
     timer = gr.Timer(GLANCE, active=False)
-    shown = [folder, said, cards, timer]
+    shown = [folder, said, place, timer]
 
     def drawn(request: gr.Request, trouble: str = "") -> list[object]:
         page = page_of(request)
         return [
             _folders(store or installing.store, page),
             markup.notice(trouble) or _status(installing, page),
-            list(_cards(installing, page)),
+            list(cards(installing, page)),
             gr.Timer(active=installing.busy),
         ]
 
@@ -126,13 +126,15 @@ def build(engines: Engines, store: Store | None, t: Callable[[str], object], tab
     tab.select(look, None, shown, **AT_ONCE)
     check.click(look, None, shown, **AT_ONCE)
     timer.tick(glance, None, shown, **AT_ONCE)
-    cards.click(act, None, shown, **AT_ONCE)
+    place.click(act, None, shown, **AT_ONCE)
 
 
 def _done(installing: Installing, page: str, act: str, engine: str, edition: str, key: str) -> None:
     """What a button asks for; nothing for a button that there is not."""
     if act in ("install", "use"):
         installing.install(engine, edition, fetching=act == "install")
+    elif act == "official":
+        installing.install(engine, edition, own=False)
     elif act == "unpack":
         installing.unpack(engine, page)
     elif act == "remove":
@@ -167,15 +169,16 @@ def _status(installing: Installing, page: str) -> str:
     return markup.notice(said, "wait")
 
 
-def _cards(installing: Installing, page: str) -> Iterator[dict[str, str]]:
+def cards(installing: Installing, page: str) -> Iterator[dict[str, str]]:
     """Everything on the screen, in order, as the page's script takes it."""
     for spec, missing in installing.embedded():
         yield _embedded(spec, missing, installing.work(spec.name, ""), page)
     for engine in installing.published():
         catalogue = installing.store.catalogue(engine)
         yield _head(catalogue, page)
+        chosen = installing.store.chosen(engine)
         for state in installing.states(engine):
-            yield _card(installing, catalogue, state, page)
+            yield _card(installing, catalogue, state, state.edition.name == chosen, page)
         if own := installing.own(engine):
             yield _owned(engine, own, installing.work(engine, OWN), page)
     if unused := installing.unused():
@@ -215,11 +218,12 @@ def _embedded(spec: Spec, missing: str | None, work: Work | None, page: str) -> 
     }  # fmt: skip
 
 
-def _card(installing: Installing, catalogue: Catalogue, state: EditionState, page: str) -> dict[str, str]:
+def _card(
+    installing: Installing, catalogue: Catalogue, state: EditionState, chosen: bool, page: str
+) -> dict[str, str]:
     engine, edition = catalogue.engine, state.edition
     work = installing.work(engine, edition.name)
     now = "busy" if work and not work.finished else state.state
-    chosen = installing.store.chosen(engine) == edition.name
     title = _named(page, f"title.{engine}.{edition.name}", edition.title)
     html = (
         f'{_top(title, now, page)}<div class="tags">{_rate(edition.sample_rate, page)}'
@@ -263,16 +267,20 @@ def _buttons(
 ) -> str:
     if now == "busy":
         return _button("stop", words.say(page, "stop"), "quiet")
+    own = sum(part.part.size for part in state.parts if part.own)
+    instead = words.say(page, "models.official", size=told_bytes(own + state.to_fetch))
+    official = _button("official", instead) if own else ""
     if now == "installed":
         choose = state.edition.sample_rate is not None and not chosen
         use = _button("choose", words.say(page, "models.choose")) if choose else ""
-        return use + _removing(installing, catalogue, state, page)
+        return use + official + _removing(installing, catalogue, state, page)
     begun = any(part.fetched for part in state.missing)
     key = "models.resume.install" if begun else "models.install"
     install = words.say(page, key, size=told_bytes(state.to_fetch))
     found = any(part.state == "found" for part in state.parts)
     return (_button("install", install, "first") if state.missing else "") + (
-        _button("use", words.say(page, "models.use"), "" if state.missing else "first") if found else ""
+        (_button("use", words.say(page, "models.use"), "" if state.missing else "first") if found else "")
+        + official
     )
 
 

@@ -73,6 +73,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "models.install": ("Install ({size})", "安装（{size}）"),
     "models.resume.install": ("Go on ({size} left)", "继续（还剩 {size}）"),
     "models.use": ("Use the files found", "使用已有文件"),
+    "models.official": ("Fetch the official files instead ({size})", "改为下载官方文件（{size}）"),
     "models.choose": ("Use this version", "使用此版本"),
     "models.unpack": ("Unpack now", "立即解开"),
     "models.remove": ("Remove …", "移除……"),
