@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from bench import reading
 from pipelines.engines.gpt_sovits import text as front
 from pipelines.engines.gpt_sovits.text import cantonese, chinese, detect, english, japanese, korean, symbols
 from pipelines.types import InputError
@@ -119,6 +120,12 @@ def test_the_net_reads_most_words_as_the_dictionary_does() -> None:
     assert right > 0.55 * len(words)  # 68 % of 2,000
 
 
+def test_the_bench_of_reading_gives_back_what_it_took() -> None:
+    before = dict(english.readings())
+    assert 0.4 < reading.measure(30, seed=1)["as read"][0] <= 1
+    assert english.readings() == before
+
+
 def test_strict_loses_what_upstream_loses() -> None:
     assert "," not in said("I don't know; you do: go.", "en", strict=True).split()
     assert "N EY1 EH1 S EY1" in said("This is NASA again.", "en", strict=True)
@@ -154,6 +161,9 @@ def test_strict_loses_what_upstream_loses() -> None:
         ("还给他", "h uan2 g ei3 t a1 .", "还 that gives back"),
         ("还没有", "h ai2 m ei2 y ou3 .", "还 that is still so"),
         ("跑得快", "p ao3 d e5 k uai4 .", "得 after a verb"),
+        ("得走了", "d ei2 z ou3 l e5 .", "得 that must, before a third tone"),
+        ("把地扫", "b a3 d i4 s ao3 .", "地 that is ground"),
+        ("种了花", "zh ong4 l e5 h ua1 .", "种 that plants"),
         ("圆圈儿", "y van2 q van1 EE er1 .", "儿 as an ending sounds with what is before it"),
         ("女儿花", "n v3 EE er2 h ua1 .", "儿 as a child does not"),
         ("吃、思", "ch ir1 , s i01 .", "the three sounds of i: ir after ch, i0 after s"),
