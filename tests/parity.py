@@ -116,8 +116,8 @@ def _compared(name: str, made: Tensor | None, truth: Tensor, tolerance: float) -
     made, truth = made.double(), truth.double()
     # Both are -inf where a symbol is ruled out.
     gap = torch.where(made == truth, 0.0, (made - truth).abs())
-    spread = truth[truth.isfinite()].std()
-    error = float(gap.max() / spread)
+    known = truth[truth.isfinite()]
+    error = float(gap.max() / known.std()) if len(known) > 1 else float(gap.max())
     return Line(name, error <= tolerance, error)  # NaN is not below anything
 
 

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from pipelines import checkpoint
 from pipelines import convert as commands
 from pipelines.checkpoint import CheckpointError
-from pipelines.device import Placement
+from pipelines.device import MODES, Placement, Verdict
 from pipelines.engines.gpt_sovits import engine as engines
 from pipelines.engines.gpt_sovits import missing, parts, prepare
 from pipelines.engines.gpt_sovits.convert import convert, recognise
-from pipelines.types import InputError, Run, Sampling
+from pipelines.registry import Engines
+from pipelines.synthesis import clone
+from pipelines.types import Consent, InputError, Request, Run, Sampling, Take, Wish
 from tests import official_gpt_sovits as official
 
 V2 = {"model": {"upsample_rates": [10, 8, 2, 2, 2], "version": "v2"}, "train": {"epochs": 8}}
@@ -104,11 +105,9 @@ def test_weight_norm_is_folded_as_torch_computes_it(s2, hubert, tmp_path):
         torch.testing.assert_close(render[f"{ours}.weight"], expected, rtol=1e-6, atol=1e-7)
     positions = official.filled(official.hubert())
     stem = "encoder.pos_conv_embed.conv"
-    conv = nn.utils.weight_norm(nn.Conv1d(16, 16, 8, groups=2), dim=2)
-    conv.weight_g.data, conv.weight_v.data = positions[f"{stem}.weight_g"], positions[f"{stem}.weight_v"]
-    conv(torch.zeros(1, 16, 8))
+    expected = torch._weight_norm(positions[f"{stem}.weight_v"], positions[f"{stem}.weight_g"], 2)
     folded = checkpoint.read(convert(hubert, tmp_path / "models").folder / "hubert.safetensors")
-    torch.testing.assert_close(folded["position.weight"], conv.weight.data, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(folded["position.weight"], expected, rtol=1e-6, atol=1e-7)
 
 
 def test_both_spellings_of_weight_norm_are_one(tmp_path, hubert):
@@ -285,6 +284,34 @@ def test_official_files_become_an_engine_that_speaks(s1, s2, hubert, tmp_path, r
     sound = torch.cat([piece.samples for piece in engine.render(units, phrase, voice, Run())])
     assert len(sound) / engine.sample_rate == pytest.approx(units.seconds)
     assert sound.isfinite().all() and float(sound.std()) > 0
+
+
+def test_a_request_goes_from_official_files_to_a_take(s1, s2, hubert, tmp_path, reference):
+    for source in (s1, s2, hubert):
+        convert(source, tmp_path / "models" / "gpt_sovits")
+    safe = Verdict("safe", True, 0.0, 2.0, "")
+    table = {"cpu": dict.fromkeys(MODES, safe)}
+    shop = Engines(tmp_path / "models", tmp_path / "data", table)
+
+    def take(seed: int, precision: str) -> Take:
+        sampling = Sampling(seed=seed, top_k=5, repetition_penalty=1.35)
+        asked = Request(
+            "gpt_sovits",
+            "One sentence. [pause 0.1s] Another.",
+            reference,
+            transcript="what it says",
+            sampling=sampling,
+            wish=Wish("cpu", precision),
+            consent=Consent("I may.", "2026-01-01"),
+        )
+        *_, last = clone(shop, asked)
+        return last
+
+    first = take(1, "float32")
+    assert [stage.stage for stage in first.stages] == ["listen", *["read", "say", "render"] * 2]
+    assert first.waveform.sample_rate == 32_000 and len(first.said) == 2
+    assert take(1, "float32").sha256 == first.sha256 != take(2, "float32").sha256
+    assert take(1, "bfloat16").waveform.samples.isfinite().all()
 
 
 def test_a_speaker_of_v1_does_not_speak_with_a_decoder_of_v2(s2, hubert, tmp_path):
