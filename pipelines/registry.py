@@ -98,7 +98,7 @@ class Engines:
         self._engines = engines
         self._turns: dict[str, Turn] = {}
         # Another device's turn may load while this one looks: walked over as a copy.
-        self._kept: OrderedDict[tuple[str, str], tuple[Placement, Engine]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[Placement, bytes, Engine]] = OrderedDict()
         self._voices: OrderedDict[str, Voice] = OrderedDict()
         self._digests: dict[Path, str] = {}  # of the engines' assets, which do not change under us
         self._unsound: set[tuple[str, str, str, str]] = set()
@@ -156,17 +156,22 @@ class Engines:
         Raises `InputError` where its weights are not here.
         """
         key = (name, placement.device)
-        if key in self._kept and self._kept[key][0] == placement:
+        if key in self._kept and self._kept[key][:2] == (placement, self._described(name)):
             self._kept.move_to_end(key)
-            return self._kept[key][1]
+            return self._kept[key][2]
         self.prepare(name, run)
         self.release(name, placement.device)
         self._make_room(placement.device, self._weight(name))
         run.progress("load", 0, 1)
         engine = self._module(name).load(self.models / name, placement)
         run.progress("load", 1, 1)
-        self._kept[key] = (placement, engine)
+        self._kept[key] = (placement, self._described(name), engine)
         return engine
+
+    def _described(self, name: str) -> bytes:
+        """The engine's config.json: another version was chosen when it has changed; empty if gone."""
+        path = self.models / name / "config.json"
+        return path.read_bytes() if path.is_file() else b""
 
     def release(self, name: str, place: str) -> None:
         """Forget one engine on a device and give its memory back."""

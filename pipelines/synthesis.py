@@ -321,7 +321,8 @@ class _Job:
         return Piece(waveform, number, total)
 
     def _silence(self, seconds: float) -> Waveform:
-        rate = self.engines.spec(self.request.engine).sample_rate
+        # Of the engine that is loaded: its versions differ in their rates, and the spec names one.
+        rate = self._engine().sample_rate
         return Waveform(torch.zeros(round(seconds * rate)), rate)
 
     def _seconds(self) -> float:

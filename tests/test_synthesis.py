@@ -298,3 +298,12 @@ def test_other_weights_beside_the_code_are_other_weights(engines, tmp_path, monk
     asset.write_bytes(b"two")
     two = Engines(engines.models, engines.data, TABLE, {"toy": "tests.toy"}).fingerprint("toy")
     assert len({before, one, two}) == 3
+
+
+def test_an_engine_whose_files_were_changed_is_loaded_anew(engines):
+    place, run = Placement("cpu"), Run()
+    plant(engines)
+    first = engines.get("toy", place, run)
+    assert engines.get("toy", place, run) is first
+    plant(engines, pace=0.001)
+    assert engines.get("toy", place, run) is not first
