@@ -237,16 +237,16 @@ def test_the_mel_goes_to_the_flow_and_back():
 def test_turned_pairs_know_only_how_far_apart_they_are():
     turns = cfm.rotations(30, 16, torch.device("cpu"))
     query, key = noise(16), noise(16, seed=2)
-    scores = [cfm.rotated(query, turns[at]) @ cfm.rotated(key, turns[at + 7]) for at in (0, 5, 20)]
+    scores = [cfm.rotated(query, turns[:, at]) @ cfm.rotated(key, turns[:, at + 7]) for at in (0, 5, 20)]
     torch.testing.assert_close(scores[0].expand(3), torch.stack(scores), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(cfm.rotated(query, turns[9]).norm(), query.norm())
+    torch.testing.assert_close(cfm.rotated(query, turns[:, 9]).norm(), query.norm())
 
 
 def test_the_first_head_alone_knows_places(estimator):
     block, x = copy.deepcopy(estimator.blocks[0]), noise(1, 9, 32)
     places, nowhere = (
         cfm.rotations(9, 16, torch.device("cpu")),
-        cfm.rotations(1, 16, torch.device("cpu")).expand(9, -1),
+        cfm.rotations(1, 16, torch.device("cpu")).expand(-1, 9, -1),
     )
     assert not torch.allclose(block.attention(x, places), block.attention(x, nowhere))
     block.out.weight[:, :16] = 0  # deaf to the first head
@@ -352,6 +352,12 @@ def test_the_seed_alone_decides(estimator):
     torch.manual_seed(3)
     assert torch.equal(torch.cat(painted(estimator), -1), first)
     assert not torch.equal(torch.cat(painted(estimator, seed=8), -1), first)
+
+
+def test_with_nothing_shown_pieces_are_painted_all_the_same(estimator):
+    generator, nothing = torch.Generator().manual_seed(0), Prompt(noise(1, 5, 0), noise(1, 12, 0))
+    pieces = cfm.paint(estimator, noise(1, 12, 25), nothing, 10, 2, generator)
+    assert [piece.shape[-1] for piece in pieces] == [10, 10, 5]
 
 
 def test_a_prompt_that_fills_the_window_is_refused(estimator):

@@ -216,9 +216,9 @@ def places(count: int, width: int, device: torch.device) -> Tensor:
 
 
 def rotations(count: int, width: int, device: torch.device) -> Tensor:
-    """Turns of pairs by place (RoFormer, arXiv 2104.09864): (count, width / 2) complex."""
+    """Cosines and sines that turn pairs by place (RoFormer, arXiv 2104.09864), (2, count, width / 2)."""
     angles = torch.arange(count, device=device)[:, None] * frequencies(width, device)
-    return torch.polar(torch.ones_like(angles), angles)
+    return torch.stack([angles.cos(), angles.sin()])
 
 
 def frequencies(width: int, device: torch.device | None = None) -> Tensor:
@@ -227,9 +227,11 @@ def frequencies(width: int, device: torch.device | None = None) -> Tensor:
 
 
 def rotated(x: Tensor, rotation: Tensor) -> Tensor:
-    """Channels in neighbouring pairs, turned: (..., N, D) by (N, D / 2), in the dtype of `x`."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * rotation).flatten(-2).to(x.dtype)
+    """Channels in neighbouring pairs, turned: (..., N, D) by `rotations`, in the dtype of `x`."""
+    cosine, sine = rotation
+    first, second = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    turned = (first * cosine - second * sine, second * cosine + first * sine)
+    return torch.stack(turned, dim=-1).flatten(-2).to(x.dtype)
 
 
 # --------------------------------------------------------------------------------- the flow
@@ -314,7 +316,8 @@ def paint(
         noise = torch.randn(size, generator=generator).to(new.device)
         mel = flow(estimator, told, shown.mel, noise, steps, guidance, watch)[..., shown.frames :]
         yield mel
-        shown = Prompt(mel[..., -start.frames :], new[..., -start.frames :])
+        last = max(new.shape[-1] - start.frames, 0)
+        shown = Prompt(mel[..., last:], new[..., last:])
 
 
 # -------------------------------------------------------------------------------- all together
