@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from pipelines import device
+from pipelines.install import Store
 from pipelines.registry import ENGINES, Engines
 from pipelines.types import InputError, Run, Wish
 from webui import layout
@@ -34,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--precision", default="auto", help=f"auto, {', '.join(device.MODES)}")
     flags.add_argument("--data", type=Path, default=Path("data"), help="folder of voices, takes and consents")
     flags.add_argument("--models", type=Path, default=Path("models"), help="folder of the engines' weights")
+    flags.add_argument(
+        "--pretrained", type=Path, metavar="DIR", help="a folder with official files, beside models/official"
+    )
     flags.add_argument("--auth", metavar="NAME:PASSWORD", help="ask every visitor for a name and password")
     return flags
 
@@ -44,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     wish = Wish(options.device, options.precision)
     try:
         desk = open_desk(options.engine, wish, options.models, options.data)
+        files = Store(options.models, existing(options.pretrained))
         auth = credentials(options.auth)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -52,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(
             f"Anybody who reaches {options.host} can use this page; --auth NAME:PASSWORD asks for a password."
         )
-    page = layout.build(desk, wish)
+    page = layout.build(desk, wish, files)
     page.launch(
         server_name=options.host,
         server_port=options.port,
@@ -76,6 +81,13 @@ def open_desk(engine: str, wish: Wish, models: Path, data: Path) -> Desk:
     engines.prepare(engine, Run(progress=_tell))
     example = Example(EXAMPLE, EXAMPLE_TEXT, EXAMPLE_LICENCE, EXAMPLE_WHEN)
     return Desk(engines, data, engine, example)
+
+
+def existing(folder: Path | None) -> list[Path]:
+    """The folder of `--pretrained`, where it was given. Raises `InputError` where there is none."""
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"There is no folder {folder} to look for official files in.")
+    return [] if folder is None else [folder]
 
 
 def credentials(flag: str | None) -> tuple[str, str] | None:
