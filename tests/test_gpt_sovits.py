@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench import gpt_sovits as bench
 from pipelines.device import Placement
 from pipelines.engines.gpt_sovits import engine as engines
 from pipelines.engines.gpt_sovits import sampling as drawing
@@ -370,6 +371,24 @@ def test_candidates_are_several_and_the_likeliest_is_first(engine, voice):
     assert len(said) == 3 and scores == sorted(scores, reverse=True)
 
 
+def test_swallowed_words_and_endless_speech_are_said_again(engine, voice, monkeypatch):
+    phrase = engine.read("words that take a while", "en")
+    row = torch.arange(60) % 32
+    tries = [drawing.Said(row[:12], True), drawing.Said(row, False), drawing.Said(row[:40], True)]
+    drawn, seeds = list(tries), []
+
+    def say(speaker, phones, features, prompt, generators, *rest):
+        seeds.extend(generator.initial_seed() for generator in generators)
+        return [drawn.pop(0)]
+
+    monkeypatch.setattr(drawing, "say", say)
+    (units,) = engine.say(phrase, voice, Sampling(seed=5), Run())
+    assert units.ids.shape == (1, 40) and len(set(seeds)) == 3
+    drawn[:] = [tries[1], tries[0], tries[1]]
+    (units,) = engine.say(phrase, voice, Sampling(seed=5), Run())
+    assert units.ids.shape == (1, 12)  # none was good: the one that came to its end
+
+
 def test_a_sentence_longer_than_allowed_is_refused(engine, voice, monkeypatch):
     long = engine.read("a very long sentence " * 8, "en")
     monkeypatch.setattr(drawing, "LEAST", 10_000)  # so that it does not end by chance
@@ -456,3 +475,21 @@ def test_v4_says_what_it_lacks_of_a_reference(reference, speech):
 def test_a_nudged_voice_is_nearly_the_same(engine, voice):
     moved = engine.nudge(voice, 1).tensors["style"] - voice.tensors["style"]
     assert 0.003 < float(moved.std() / voice.tensors["style"].std()) < 0.03
+
+
+def test_the_naive_way_of_the_benchmark_says_the_same(speaker):
+    phones, prompt = ids(12, 1), ids(9, 5, 32)
+    naive, speech = bench.Naive(speaker, phones, prompt), speaker.begin([phones], [None], prompt, 5)
+    for token in ids(4, 6, 32):
+        torch.testing.assert_close(naive.logits, speech.logits, **CLOSE)
+        naive.step(token[None])
+        speaker.step(speech, token[None])
+
+
+def test_the_benchmark_tells_a_ratio_of_each_way(tmp_path):
+    threads = torch.get_num_threads()
+    out = tmp_path / "figures.json"
+    assert bench.main(["--steps", "2", "--rounds", "2", "--out", str(out)], TINY_SPEAKER) == 0
+    torch.set_num_threads(threads)
+    figures = json.loads(out.read_text())
+    assert figures["naive"]["times naive"] == 1.0 and "int8, 4 sentences" in figures

@@ -162,28 +162,33 @@ class GptSovits:
         Raises `InputError` for a sentence that outlasts `sampling.max_seconds`, `Unsound` where numbers are
         not finite.
         """
-        phones, features, prompt = _context(phrase, voice)
         limit = round(sampling.max_seconds * TOKEN_RATE)
         most = min(drawing.MOST, limit, math.ceil(SLOWEST * len(phrase.ids)) + SLACK)
-        count = sampling.candidates
-        best: list[Said | None] = [None] * count
-        for attempt in range(TRIES):
-            open_ = [i for i in range(count) if best[i] is None or not _plausible(best[i], phrase)]
-            if not open_:
-                break
-            seeds = [(sampling.seed + number + attempt * count) % 2**63 for number in open_]
-            generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-            rows = [phones] * len(open_), [features] * len(open_)
-            said = drawing.say(self._networks.speaker, *rows, prompt, generators, _draw(sampling), most, run)
-            for number, new in zip(open_, said, strict=True):
-                best[number] = _better(best[number], new, phrase)
-        if most == limit and not any(said.ended for said in best):
+        said = self._said(phrase, voice, sampling, most, run)
+        if most == limit and not any(row.ended for row in said):
             raise InputError(
                 f"This sentence would last longer than the {sampling.max_seconds:g} s that a sentence may: "
                 "cut it in two, or allow longer ones."
             )
-        units = [self._units(said, sampling, phrase, voice) for said in best]
+        units = [self._units(row, sampling, phrase, voice) for row in said]
         return sorted(units, key=lambda units: -(units.score or 0.0))
+
+    def _said(self, phrase: Phrase, voice: Voice, sampling: Sampling, most: int, run: Run) -> list[Said]:
+        """Each candidate at its best of `TRIES`, those that are still to be drawn together in a batch."""
+        phones, features, prompt = _context(phrase, voice)
+        best: dict[int, Said] = {}
+        for attempt in range(TRIES):
+            again = [
+                i for i in range(sampling.candidates) if i not in best or not _plausible(best[i], phrase)
+            ]
+            if not again:
+                break
+            generators = [_chance(sampling.seed + i + attempt * sampling.candidates) for i in again]
+            rows = [phones] * len(again), [features] * len(again)
+            said = drawing.say(self._networks.speaker, *rows, prompt, generators, _draw(sampling), most, run)
+            for i, new in zip(again, said, strict=True):
+                best[i] = _better(best.get(i), new, phrase)
+        return [best[i] for i in range(sampling.candidates)]
 
     def _units(self, said: Said, sampling: Sampling, phrase: Phrase, voice: Voice) -> Units:
         if not len(said.tokens):
@@ -209,7 +214,7 @@ class GptSovits:
     def nudge(self, voice: Voice, seed: int) -> Voice:
         """The voice with its style moved at random, by a hundredth of its own size."""
         style = voice.tensors["style"]
-        moved = torch.randn(style.shape, generator=torch.Generator().manual_seed(seed)) * style.std()
+        moved = torch.randn(style.shape, generator=_chance(seed)) * style.std()
         return replace(voice, tensors={**voice.tensors, "style": style + NUDGE * moved})
 
     # ------------------------------------------------------------------------------------ render
@@ -222,7 +227,7 @@ class GptSovits:
         tokens, phones = units.ids.to(self._device), phrase.ids[None].to(self._device)
         style = voice.tensors["style"][None, :, None].to(self._device)
         speed = float(units.curves["speed"]) if units.curves else 1.0
-        generator = torch.Generator().manual_seed(units.seed)
+        generator = _chance(units.seed)
         run.check()
         if isinstance(self._networks.decoder, Decoder):
             pieces = self._decoded(tokens, phones, style, speed, generator, run)
@@ -295,6 +300,10 @@ def _context(phrase: Phrase, voice: Voice) -> tuple[Tensor, Tensor | None, Tenso
     return phones, torch.cat(whole), kept["tokens"]
 
 
+def _chance(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed % 2**63)
+
+
 def _draw(sampling: Sampling) -> Draw:
     """The knobs of a draw. `Sampling` as it comes means what GPT-SoVITS is tuned to."""
     if (sampling.top_k, sampling.repetition_penalty) == (0, 1.0):
@@ -302,9 +311,9 @@ def _draw(sampling: Sampling) -> Draw:
     return Draw(sampling.top_k, sampling.top_p, sampling.temperature, sampling.repetition_penalty)
 
 
-def _plausible(said: Said, phrase: Phrase) -> bool:
+def _plausible(said: Said | None, phrase: Phrase) -> bool:
     """Whether so many tokens can be these phones, and the model ended by itself."""
-    return said.ended and len(said.tokens) >= QUICKEST * len(phrase.ids)
+    return said is not None and said.ended and len(said.tokens) >= QUICKEST * len(phrase.ids)
 
 
 def _better(old: Said | None, new: Said, phrase: Phrase) -> Said:

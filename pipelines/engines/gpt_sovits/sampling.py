@@ -77,7 +77,7 @@ def say(
         run.check()
         run.progress("say", step, most)
         if not bool(speech.logits.isfinite().all()):
-            raise Unsound("the speaking model gave numbers that are not finite")
+            raise Unsound("The speaking model gave numbers that are not finite.")
         open_logits = speech.logits[:, :end] if step < LEAST else speech.logits
         logits = sampling.penalise(open_logits, history, draw.repetition_penalty)
         tokens = drawn(probabilities(logits, draw), [generators[row] for row in rows])
