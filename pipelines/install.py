@@ -215,12 +215,21 @@ class Store:
             names = ", ".join(edition.name for edition in catalogue.editions)
             raise InputError(f"{catalogue.title} has no version {name!r}; there are {names}.") from error
 
-    def survey(self, engine: str, run: Run | None = None, tell: Tell = quiet) -> tuple[EditionState, ...]:
-        """Every edition of an engine as it stands. Files that are new are read, which may take a while."""
-        return self._editions(engine, self.look(engine, run or Run(), tell))
+    def survey(
+        self, engine: str, run: Run | None = None, tell: Tell = quiet, own: bool = True
+    ) -> tuple[EditionState, ...]:
+        """Every edition of an engine as it stands. Files that are new are read, which may take a while.
 
-    def _editions(self, engine: str, seen: Sequence[Seen]) -> tuple[EditionState, ...]:
+        Without `own` only published files count, and none that do the same.
+        """
+        return self._editions(engine, self.look(engine, run or Run(), tell), own)
+
+    def _editions(self, engine: str, seen: Sequence[Seen], own: bool = True) -> tuple[EditionState, ...]:
         catalogue, made = self.catalogue(engine), self._made(engine)
+        if not own:
+            official = {part.weights.sha256 for part in catalogue.parts.values()}
+            seen = [file for file in seen if file.part]
+            made = [part for part in made if official & part.sources]
         states = {part.name: self._state(engine, part, seen, made) for part in catalogue.parts.values()}
         return tuple(
             EditionState(edition, tuple(states[name] for name in edition.parts))
@@ -301,16 +310,23 @@ class Store:
     # --------------------------------------------------------------------------- installing
 
     def install(
-        self, engine: str, name: str, run: Run, tell: Tell = quiet, fetching: bool = True
+        self,
+        engine: str,
+        name: str,
+        run: Run,
+        tell: Tell = quiet,
+        fetching: bool = True,
+        own: bool = True,
     ) -> tuple[EditionState, ...]:
         """Make an edition ready: use the files that are here, fetch the others (unless `fetching` is False).
 
-        What was fetched is deleted once it is converted; what a person put there stays. Gives the survey
-        afterwards. Raises `Setback` and `Cancelled`; what is whole by then stays.
+        Without `own`, files that are not the published ones are left aside. What was fetched is deleted once
+        it is converted; what a person put there stays. Gives the survey afterwards. Raises `Setback` and
+        `Cancelled`; what is whole by then stays.
         """
         edition = self.edition(engine, name)
         with self._alone(run, tell):
-            states = self.survey(engine, run, tell)
+            states = self.survey(engine, run, tell, own)
             state = next(state for state in states if state.edition == edition)
             if fetching and state.missing:
                 self._check_room(state)
@@ -323,7 +339,7 @@ class Store:
                     self._convert(engine, part.part, part.place, tell)
             if state.missing and not fetching:
                 self._lament(state)
-            if edition.sample_rate and self.chosen(engine) is None:
+            if edition.sample_rate and (not own or self.chosen(engine) is None):
                 self.engines[engine].choose(self.models / engine, name, {})
             return self.survey(engine, run, tell)
 
@@ -600,6 +616,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--from", dest="folder", type=Path, help="a folder with official files")
     flags.add_argument("--list", action="store_true", help="tell what is installed, found and missing")
     flags.add_argument("--local", action="store_true", help="fetch nothing, use what is here")
+    flags.add_argument("--official", action="store_true", help="use no files but the published ones")
     flags.add_argument("--models", type=Path, default=Path("models"), help="folder of the engines' weights")
     return flags
 
@@ -629,7 +646,7 @@ def _run(options: argparse.Namespace, run: Run) -> None:
     if options.folder is not None and not options.folder.is_dir():
         raise InputError(f"There is no folder {options.folder}.")
     store = Store(options.models, [options.folder] if options.folder else [])
-    states = store.survey(options.engine, run, _show)
+    states = store.survey(options.engine, run, _show, not options.official)
     if options.list:
         _print(store, options.engine, states)
         return
@@ -638,7 +655,8 @@ def _run(options: argparse.Namespace, run: Run) -> None:
         _print(store, options.engine, states)
         raise InputError("No version is complete here: name one with --version to fetch what it lacks.")
     for name in names:
-        store.install(options.engine, name, run, _show, fetching=bool(options.version) and not options.local)
+        fetching = bool(options.version) and not options.local
+        store.install(options.engine, name, run, _show, fetching, not options.official)
         _clear()
         print(f"{options.engine} {name}: installed")
 
@@ -651,9 +669,12 @@ def _print(store: Store, engine: str, states: Sequence[EditionState]) -> None:
         for part in state.parts:
             where = part.place or f"{part.part.repository}: {', '.join(f.name for f in part.part.files)}"
             print(f"    {part.state:9}  {part.part.title}: {where}")
-    for seen in store.look(engine, Run()):
-        if seen.trouble:
-            print(f"    not used   {seen.trouble}")
+    seen = store.look(engine, Run())
+    for own in store.own(engine, seen):
+        print(f"    own        {own.name}: {own.kind} {own.version}{' (in use)' if own.chosen else ''}")
+    for file in seen:
+        if file.trouble:
+            print(f"    not used   {file.trouble}")
 
 
 def _show(step: Step) -> None:

@@ -60,6 +60,10 @@ def leftovers(store: Store) -> list[str]:
     )
 
 
+def fetched(hub: Hub, name: str) -> int:
+    return sum((method, file) == ("GET", name) for method, file, _ in hub.asked)
+
+
 def put(folder: Path, name: str, content: bytes) -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +192,13 @@ def test_offline_is_said_in_words(models):
     assert caught.value.kind == "offline" and "official" in str(caught.value)
 
 
+def test_the_hubs_own_offline_switch_is_heeded(store, hub, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(Setback, match="cannot be reached"):
+        store.install("toys", "one", Run())
+    assert hub.asked == []
+
+
 def test_a_disk_without_room_is_told_before_anything_is_fetched(store, hub, monkeypatch):
     usage = shutil.disk_usage(store.models)._replace(free=1_000_000)
     monkeypatch.setattr(install.shutil, "disk_usage", lambda _: usage)
@@ -238,6 +249,8 @@ def test_ones_own_file_does_the_same_as_the_published(store, hub):
         "ears/model.bin",
     ]
     assert store.survey("toys")[0].parts[1].own
+    store.install("toys", "one", Run(), own=False)  # the published one after all
+    assert not store.survey("toys")[0].parts[1].own and fetched(hub, "mouth-one.ckpt") == 1
 
 
 def test_half_of_a_pair_is_told_and_the_rest_is_used(store, hub):
@@ -472,6 +485,14 @@ def test_the_command_line_installs_lists_and_says_what_is_wrong(toys, models, tm
     assert main(["toys", *where, "--from", str(tmp_path / "mine")]) == 0
     assert "toys two: installed" in capsys.readouterr().out
     assert main(["toys", *where, "--from", str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_command_line_stops_where_it_stands(toys, models, monkeypatch):
+    def stopped(*_, **__):
+        raise Cancelled
+
+    monkeypatch.setattr(Store, "install", stopped)
+    assert main(["toys", "--models", str(models), "--version", "one"]) == 130
 
 
 def test_the_command_line_knows_its_flags():

@@ -17,24 +17,26 @@ from playwright.sync_api import Page, expect  # noqa: E402
 from pipelines import audio  # noqa: E402
 from pipelines.install import Store  # noqa: E402
 from pipelines.registry import Engines  # noqa: E402
+from pipelines.types import Run  # noqa: E402
 from tests import hub as stand_in  # noqa: E402
 from tests import test_page, toy  # noqa: E402
 from tests.conftest import make_speech  # noqa: E402
 from tests.hub import FILES, Hub, serving  # noqa: E402
 from webui import layout, models_words  # noqa: E402
+from webui import models as screen  # noqa: E402
 from webui.handlers import Desk, Example  # noqa: E402
+from webui.installing import Installing  # noqa: E402
 
 pytestmark = test_page.pytestmark
 playing, browser, visit = test_page.playing, test_page.browser, test_page.visit
 
 
 @contextmanager
-def served(folder: Path, hub: Hub) -> Iterator[str]:
-    """The page beside the stand-in of the hub."""
+def served(folder: Path, store: Store) -> Iterator[str]:
+    """The page on these official files."""
     (folder / "models" / "toy").mkdir(parents=True)
     (folder / "models" / "toy" / "config.json").write_text(json.dumps({}))
     engines = Engines(folder / "models", folder / "data", test_page.TABLE, {"toy": toy})
-    store = Store(engines.models, engines=stand_in.engines(), endpoint=hub.address, patience=0.01)
     clip = folder / "example.wav"
     audio.write(clip, make_speech(6.0), generated=False)
     desk = Desk(engines, folder / "data", "toy", Example(clip, "A bird.", "CC0", "2026-11-21T00:00:00+00:00"))
@@ -60,8 +62,13 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(folder, hub) -> Iterator[str]:
-    with served(folder, hub) as address:
+def store(folder, hub) -> Store:
+    return Store(folder / "models", engines=stand_in.engines(), endpoint=hub.address, patience=0.01)
+
+
+@pytest.fixture(scope="module")
+def address(folder, store) -> Iterator[str]:
+    with served(folder, store) as address:
         yield address
 
 
@@ -118,7 +125,8 @@ def test_one_download_is_watched_by_all_survives_a_reload_stops_and_goes_on(addr
     expect(card(anna, "two")).to_contain_text("1 of 2 parts are here; 50 kB to fetch.")
 
 
-def test_files_that_are_put_there_are_used_and_removing_asks_first(address, visit, hub, folder):
+def test_files_that_are_put_there_are_used_and_removing_asks_first(address, visit, hub, folder, store):
+    store.install("toys", "one", Run())
     page = models(visit(address))
     inbox = folder / "models" / "official"
     for name in ("ears/model.bin", "ears/config.json", "two/mouth-two.ckpt"):
@@ -164,6 +172,17 @@ def test_what_goes_wrong_is_said_in_the_visitors_language(address, visit, hub):
     assert "__i18n__" not in page.locator("body").inner_text()
 
 
+def test_a_file_of_ones_own_can_give_way_to_the_official(tmp_path, hub):
+    store = Store(tmp_path, engines=stand_in.engines(), endpoint=hub.address)
+    store.inbox.mkdir()
+    (store.inbox / "mine.ckpt").write_bytes(stand_in.content("mouth", "one", 41_000))
+    installing = Installing(Engines(tmp_path, tmp_path, {}, {}), store)
+    installing.look()
+    told = {part["name"]: part["html"] for part in screen.cards(installing, "zh")}
+    assert "改为下载官方文件（100 kB）" in told["toys/one"] and "mine.ckpt" in told["toys/one"]
+    assert "改为下载" not in told["toys/two"] and "转换 mine.ckpt" in told["toys/*"]
+
+
 def test_a_forged_name_is_refused(address, visit, folder):
     page = models(visit(address))
     letters = card(page, "letters").element_handle()
@@ -191,6 +210,7 @@ def test_a_phone_and_the_keyboard_are_enough(address, visit):
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert test_page.serious(axe, page) == []
-    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.evaluate("document.body.classList.add('dark')")
+    expect(page.locator("#models-check")).to_have_css("background-color", "rgb(37, 34, 30)")
     assert test_page.serious(axe, page) == []
