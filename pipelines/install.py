@@ -401,9 +401,9 @@ class Store:
             if (mine.kind, mine.version) in [(part.kind, part.version) for part in catalogue.of(edition)]
         ]
         edition = chosen if chosen in fitting else fitting[0]
-        others = {made.kind: made.folder.name for made in self._own_made(engine)}
+        mine_all = {made.folder.name for made in self._own_made(engine)}
         kept = dict(self._speaking(engine).get("parts", {})) if edition == chosen else {}
-        own = {kind: name for kind, name in kept.items() if others.get(kind) == name}
+        own = {kind: name for kind, name in kept.items() if name in mine_all}
         self.engines[engine].choose(self.models / engine, edition, own | {mine.kind: folder})
 
     def _own_made(self, engine: str) -> list[Made]:

@@ -439,9 +439,16 @@ def test_gpt_sovits_comes_from_the_hub_through_its_own_converter(tmp_path, model
     assert {state.edition.name: state.state for state in states}["v2Pro"] == "part"
     assert store.chosen("gpt_sovits") == "v2" and gpt_sovits.missing(models / "gpt_sovits") is None
     assert gpt_sovits.load(models / "gpt_sovits", Placement()).sample_rate == 32_000
+    official.save_s2(store.inbox / "anna.pth", official.filled(official.decoder(), seed=1), config)
+    (found,) = store.own("gpt_sovits", store.look("gpt_sovits", Run()))
+    assert (found.name, found.kind, found.version) == ("anna.pth", "decoder", "v2")
+    store.adopt("gpt_sovits", found.key, Run())
+    store.prefer("gpt_sovits", "anna")
+    assert store.own("gpt_sovits", ())[0].chosen and store.chosen("gpt_sovits") == "v2"
+    assert gpt_sovits.missing(models / "gpt_sovits") is None
     troubles = [seen.trouble for seen in store.look("gpt_sovits", Run()) if seen.trouble]
     assert len(troubles) == 1 and "system" in troubles[0]
-    assert sorted(path.name for path in store.inbox.iterdir()) == [".lock", "evil.pth"]
+    assert sorted(path.name for path in store.inbox.iterdir()) == [".lock", "anna.pth", "evil.pth"]
 
 
 def test_setbacks_name_what_they_are_given():
