@@ -57,6 +57,13 @@ def phrase(tiny: Small) -> Phrase:
     return tiny.read(SENTENCE, "en")
 
 
+def limits(engine: Small, phrase: Phrase, voice: Voice, speed: float = 1.0) -> list[int]:
+    """Frames that each symbol may last."""
+    with torch.inference_mode():
+        draft = engine._first(phrase.ids, engine._style(phrase, voice), speed, Run()).draft
+    return draft.limits(math.ceil(TINY.max_duration / speed))
+
+
 def said(engine: Small, phrase: Phrase, voice: Voice, **wishes: float | int) -> Units:
     return engine.say(phrase, voice, replace(LIVELY, **wishes), Run())[0]
 
@@ -85,7 +92,8 @@ def test_every_symbol_is_said_once_and_in_order_whatever_the_chance(
         units = said(tiny, phrase, voice, temperature=temperature, seed=seed)
         frames = prosody.lasted(units.ids[0])
         assert len(frames) == len(phrase.ids)
-        assert 1 <= int(frames.min()) and int(frames.max()) <= TINY.max_duration
+        assert int(frames.min()) >= 1
+        assert all(f <= most for f, most in zip(frames.tolist(), limits(tiny, phrase, voice), strict=True))
         assert int(frames.sum()) == units.ids.shape[1] and int(units.ids[0, -1]) == 1
 
 
@@ -180,10 +188,11 @@ def test_what_was_said_greedily_is_what_the_logits_say(lowered: Small, phrase: P
     # Of what is equally likely, as in bfloat16 it may be, either may be drawn.
     assert torch.equal(codes.gather(1, units.ids[1][:, None])[:, 0], codes.max(-1).values)
     going_on = moves.softmax(-1)[:, 0]
-    for lasting in going_on.split(prosody.lasted(units.ids[0]).tolist()):
+    spoken = going_on.split(prosody.lasted(units.ids[0]).tolist())
+    for lasting, most in zip(spoken, limits(lowered, phrase, voice), strict=True):
         left = lasting.double().cumprod(0)
         assert bool((left[:-1] > 0.5 - 1e-6).all())
-        assert float(left[-1]) <= 0.5 + 1e-6 or len(left) == TINY.max_duration
+        assert float(left[-1]) <= 0.5 + 1e-6 or len(left) == most
 
 
 def test_frames_are_as_likely_as_the_network_says(tiny: Small, phrase: Phrase, voice: Voice) -> None:
@@ -193,7 +202,7 @@ def test_frames_are_as_likely_as_the_network_says(tiny: Small, phrase: Phrase, v
     engine._prosody.move_head.bias.copy_(torch.tensor([0.8, 0.2]).log())
     drawn = [prosody.lasted(said(engine, phrase, voice, seed=seed).ids[0]) for seed in range(12)]
     lengths = torch.cat(drawn).float()
-    for frames in range(1, TINY.max_duration):
+    for frames in range(1, min(limits(engine, phrase, voice))):
         share, chance = float((lengths == frames).float().mean()), 0.2 * 0.8 ** (frames - 1)
         assert abs(share - chance) < 5 * (chance / len(lengths)) ** 0.5
 
@@ -209,7 +218,9 @@ def test_the_cache_changes_nothing(lowered: Small, phrase: Phrase, voice: Voice)
         return len(seen) % 3 == 0, len(seen) % TINY_MELODY.codes
 
     with torch.inference_mode():
-        moves, codes = torch.tensor(list(network.say(draft, None, pick, 6, 500, lambda: None))).T
+        moves, codes = torch.tensor(
+            list(network.say(draft, None, pick, [6] * len(phrase.ids), 500, lambda: None))
+        ).T
         rows = network(network.inputs(network.context(network.symbols(draft)), Spoken(moves, codes), 0))
     # bfloat16 keeps 8 bits; int8 has one scale for all it sees at once, and so sees steps more exactly.
     exact = not any("quantized" in str(type(module)) for module in network.modules())
@@ -263,13 +274,10 @@ def test_half_the_speed_drafts_twice_the_length(tiny: Small, phrase: Phrase, voi
 def test_a_slow_symbol_may_last_longer(tiny: Small, phrase: Phrase, voice: Voice) -> None:
     engine = small.tiny(Placement())
     engine._prosody.move_head.bias[0] = 1e4  # never of its own will
-    for speed, longest in (
-        (1.0, TINY.max_duration),
-        (0.5, 2 * TINY.max_duration),
-        (2.0, TINY.max_duration / 2),
-    ):
+    for speed in (1.0, 0.5, 2.0):
         units = said(engine, phrase, voice, speed=speed)
-        assert prosody.lasted(units.ids[0]).tolist() == [longest] * len(phrase.ids)
+        assert prosody.lasted(units.ids[0]).tolist() == limits(engine, phrase, voice, speed)
+    assert limits(engine, phrase, voice, 0.5) > limits(engine, phrase, voice, 2.0)
 
 
 def test_a_sentence_longer_than_allowed_is_refused(tiny: Small, phrase: Phrase, voice: Voice) -> None:
@@ -318,6 +326,15 @@ def test_the_logits_know_the_prompt(tiny: Small, phrase: Phrase, voice: Voice) -
     assert torch.equal(tiny.logits(units, phrase, spoken, LIVELY, Run())[1].argmax(-1), units.ids[1])
     without = tiny.logits(units, phrase, voice, LIVELY, Run())[1]
     assert not torch.equal(without.argmax(-1), units.ids[1])
+
+
+def test_a_long_prompt_is_heard_to_the_length_that_was_learned_from(tiny: Small, voice: Voice) -> None:
+    spoken = prompted(tiny, voice, SENTENCE * 3, speed=0.5)
+    assert int(spoken.tensors["prompt_frames"].sum()) > prosody.PROMPT
+    with torch.inference_mode():
+        draft, begun = tiny._prompt(spoken, Run())
+    assert prosody.PROMPT - 2 * TINY.max_duration < len(begun.codes) <= prosody.PROMPT
+    assert len(draft.features) == len(draft.lengths) == len(draft.notes()) == int(begun.moves.sum())
 
 
 def test_a_prompt_needs_no_energy(tiny: Small, phrase: Phrase, voice: Voice) -> None:

@@ -26,6 +26,7 @@ from torch import Tensor
 from pipelines.engines.small import style
 from pipelines.engines.small.config import Config, Melody
 from pipelines.engines.small.prosody import (
+    PROMPT,
     Draft,
     Prosody,
     Scale,
@@ -43,7 +44,7 @@ WEIGHTS = torch.tensor([1.0, 1.2, 0.45] * 2)
 ROUNDS, SAMPLED = 40, 200_000  # of k-means, and frames it sees
 BATCH = 5000  # frames, padding included
 ALONE = 0.35  # share of sentences without another before them
-PROMPT = (40, 240)  # frames of the other
+SHORTEST = 40  # frames of the other, at the most `PROMPT`
 NEAR, NEAR_SHARE, FAR_SHARE = 8, 0.12, 0.02  # codes heard wrongly: one of the nearest, or any
 KEPT = 0.998  # of the running average of the weights, a step
 WARM = 150  # steps
@@ -173,7 +174,7 @@ def rows(sessions: Sequence[Session], random: torch.Generator) -> Iterator[Sessi
                 yield [said]
                 continue
             other = int(torch.randint(1, len(session), (1,), generator=random))
-            length = int(torch.randint(*PROMPT, (1,), generator=random))
+            length = int(torch.randint(SHORTEST, PROMPT, (1,), generator=random))
             yield [session[(place + other) % len(session)].cut(length), said]
 
 

@@ -35,6 +35,8 @@ BREATHLESS = 25.0  # Hz, below which what a decoder gives is no pitch
 NOTES = 8  # numbers that say what the draft does with a symbol
 TRACKS = 3  # pitch, presence, energy, two steps of each a frame
 NEAR_END = 16  # frames to a symbol's end that the decoder tells apart
+PROMPT = 240  # frames: no longer ones were learned from
+SLACK = 4  # frames that any symbol may take beside half as long again as drafted
 WATCHED = 16  # frames said between two looks at whether to go on
 POSITIONS = 10_000.0  # longest wavelength of the positions' sines, in turns of 2π frames
 
@@ -117,6 +119,19 @@ class Draft:
     def frames(self) -> Tensor:
         """(L,) int64, S in sum."""
         return self.lengths.round().clamp(min=1).long()
+
+    def first(self, count: int) -> Draft:
+        """Of its first symbols."""
+        frames = int(self.frames[:count].sum())
+        return Draft(self.features[:count], self.lengths[:count], self.tracks[:frames])
+
+    def limits(self, most: int) -> list[int]:
+        """Frames after which each symbol is moved on from in any case; no more than `most`.
+
+        Half as long again as drafted, and a little: within a silence, the likeliest that can follow silence
+        is more of it.
+        """
+        return (1.5 * self.lengths + SLACK).ceil().clamp(max=most).int().tolist()
 
     def notes(self) -> Tensor:
         """Each symbol in a few numbers, (L, `NOTES`) float32.
@@ -274,17 +289,17 @@ class Prosody(nn.Module):
         draft: Draft,
         prompt: tuple[Draft, Spoken] | None,
         pick: Pick,
-        limit: int,
+        limits: Sequence[int],
         most: int,
         watch: Callable[[], None],
     ) -> Iterator[tuple[int, int]]:
         """Move and code of one frame after the other, till the last symbol is moved on from; at most `most`.
 
-        `pick` chooses from the logits; a symbol is moved on from after `limit` frames at the latest. `watch`
-        is called every few frames and may raise to end it.
+        `pick` chooses from the logits; each symbol is moved on from after its own of the `limits`, in frames,
+        at the latest. `watch` is called every few frames and may raise to end it.
         """
         context = self.context(self.symbols(draft))
-        most = min(most, limit * len(context))
+        most = min(most, sum(limits))
         first = 0 if prompt is None else len(prompt[1].codes)
         caches = self.stack.caches(1, first + most)
         if prompt is not None:
@@ -298,7 +313,7 @@ class Prosody(nn.Module):
             moves, codes = self((x + places[number])[None, None], caches)
             move, code = pick(moves[0], codes[0], elapsed)
             elapsed += 1
-            if elapsed == limit:
+            if elapsed == limits[at]:
                 move = 1
             yield move, code
             if move:
