@@ -14,9 +14,10 @@ from torch import Tensor
 
 from pipelines import checkpoint
 from pipelines.device import Placement
-from pipelines.engines.small import SPEC, convert, prosody, style
+from pipelines.engines.small import SPEC, convert, listener, prosody, style
 from pipelines.engines.small import text as english
 from pipelines.engines.small.config import TINY, TINY_MELODY, Config, Melody
+from pipelines.engines.small.listener import Listener
 from pipelines.engines.small.model import Moments, Renderer, See, Speaker
 from pipelines.engines.small.prosody import Draft, Prosody, Scale, Spoken
 from pipelines.layers import sampling as drawing
@@ -80,6 +81,7 @@ class Small:
         lively: Prosody | None,
         basis: style.Basis,
         encoder: SpeakerEncoder,
+        ears: Listener | None = None,
     ) -> None:
         self.sample_rate = config.sample_rate
         self._device = torch.device(placement.device)
@@ -88,6 +90,7 @@ class Small:
         self._prosody = None if lively is None else placement.put(lively, "say")
         self._renderer = placement.put(renderer, "render")
         self._encoder = placement.put(encoder, "listen")
+        self._ears = None if ears is None else placement.put(ears, "listen")
         self._basis = basis
 
     # ------------------------------------------------------------------------------ listen, read
@@ -166,8 +169,8 @@ class Small:
         speaker, draft, prompt = self._ready(), first.draft, self._prompt(voice, run)
         most = math.floor(sampling.max_seconds * self._config.frame_rate) + 1
         pick = _Drawn(sampling, torch.Generator().manual_seed((sampling.seed + number) % 2**63))
-        limit = math.ceil(self._config.max_duration / sampling.speed)
-        said = list(speaker.say(draft, prompt, pick, limit, most, run.check))
+        limits = draft.limits(math.ceil(self._config.max_duration / sampling.speed))
+        said = list(speaker.say(draft, prompt, pick, limits, most, run.check))
         seconds = self._seconds(len(said), sampling)
         moves, codes = torch.tensor(said).T
         spoken = Spoken(moves, codes)
@@ -196,11 +199,9 @@ class Small:
             raise ValueError("Only units said in lively prosody were drawn from logits.")
         _require_fit(units, phrase)
         first = self._first(phrase.ids, self._style(phrase, voice), sampling.speed, run)
-        told = _Told(units.ids)
-        frames = units.ids.shape[1]
-        for _ in self._ready().say(
-            first.draft, self._prompt(voice, run), told, frames + 1, frames, run.check
-        ):
+        told, frames = _Told(units.ids), units.ids.shape[1]
+        never = [frames + 1] * len(phrase.ids)
+        for _ in self._ready().say(first.draft, self._prompt(voice, run), told, never, frames, run.check):
             pass
         return [torch.cat(row) for row in zip(*told.seen, strict=True)]
 
@@ -229,8 +230,11 @@ class Small:
         scale = prosody.scale_of(pitch, torch.ones_like(pitch) if energy is None else energy)
         if energy is None:
             energy = torch.full_like(pitch, torch.nan)
-        codes = self._ready().book.encode(prosody.normal(pitch, energy, _towards(scale, kept.get("pitch"))))
-        return draft, Spoken(prosody.ends(kept["prompt_frames"]), codes.cpu())
+        frames = kept["prompt_frames"]
+        count = max(1, int((frames.cumsum(0) <= prosody.PROMPT).sum()))
+        moves = prosody.ends(frames[:count])
+        tracks = prosody.normal(pitch, energy, _towards(scale, kept.get("pitch")))[: len(moves)]
+        return draft.first(count), Spoken(moves, self._ready().book.encode(tracks).cpu())
 
     def _seconds(self, frames: int, sampling: Sampling) -> float:
         """How long so many frames last. Raises `InputError` where that is more than may be."""
@@ -391,7 +395,8 @@ def load(folder: Path, placement: Placement) -> Small:
     lively = None
     if weights.is_file():
         lively = _filled_prosody(Config(**sizes), Melody(), checkpoint.read(weights))
-    return _assembled(placement, Config(**sizes), tensors, lively)
+    ears = listener.load() if listener.FILE.is_file() else None
+    return _assembled(placement, Config(**sizes), tensors, lively, ears)
 
 
 def tiny(placement: Placement) -> Small:
@@ -422,11 +427,15 @@ def _filled_prosody(config: Config, sizes: Melody, tensors: Mapping[str, Tensor]
 
 
 def _assembled(
-    placement: Placement, config: Config, tensors: Mapping[str, Tensor], lively: Prosody | None
+    placement: Placement,
+    config: Config,
+    tensors: Mapping[str, Tensor],
+    lively: Prosody | None,
+    ears: Listener | None = None,
 ) -> Small:
     speaker = _filled(lambda: Speaker(config), tensors, "the speaking network")
     renderer = _filled(lambda: Renderer(config), tensors, "the rendering network")
-    return Small(placement, config, speaker, renderer, lively, style.Basis.load(), style.load_encoder())
+    return Small(placement, config, speaker, renderer, lively, style.Basis.load(), style.load_encoder(), ears)
 
 
 def _filled(
