@@ -2,7 +2,7 @@
 
 A small HuBERT of our own (`training.small.listener` trains it on sound that the engine itself makes) gives
 40 frames a second, the rate that durations count. From a frame it reads the symbol that is being said and
-the energy; from all of them, weighed by attention, the style.
+the energy; from where there are phonemes, on the whole, the style.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from torch.nn import functional
 
 from pipelines import audio
 from pipelines.engines.small.text import IDS
+from pipelines.layers import pitch
 from pipelines.layers.hubert import Hubert, HubertConfig
 from pipelines.types import InputError, Waveform
 
 FILE = Path(__file__).parents[3] / "assets" / "small" / "listener.safetensors"
 SAMPLE_RATE = 16_000
 HOP = 400  # samples of a frame: 40 frames a second
+FRAME_RATE = SAMPLE_RATE / HOP
 EMPHASIS = 0.9  # share of the sample before that is taken off, since speech falls by 6 dB an octave
 LOUD = 0.95  # the quantile of the frames' energy that all sound is brought to
+POOLED = 3  # layers of the transformer, the input counted, that the style is read of
 CHANGE = 2.0  # what a new symbol costs, in natural logarithms, where nothing tells which symbols there are
+PROMPT = 4.0  # seconds of a clip that lively prosody goes on from
 LONGEST = 20.0  # seconds that are listened to
 SILENCE = 1e-4  # of the frames' loudest, in full scale, below which there is nothing to hear
 NO_SOUND = frozenset({0, *(IDS[symbol] for symbol in ';:,.!?—…"()“” ˈˌː')})  # symbols that are no phoneme
@@ -63,14 +67,18 @@ class Ears(Hubert):
 
     def forward(self, samples: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T) levelled, T a multiple of `HOP` → (B, T / HOP, width), the last layer."""
-        return self.layers(samples)[-1]
+        return self.layers(self.bands(samples))[-1]
 
-    def layers(self, samples: Tensor) -> list[Tensor]:
-        """What each layer of the transformer gives, its input first."""
+    def bands(self, samples: Tensor) -> Tensor:
+        """The logarithm of the bands' energy: (B, T) → (B, bands, T / 100 + a few) float32."""
         margin = self.config.reach - self.config.hop
         x = functional.pad(samples.to(self.norm.weight.dtype), (margin // 2, margin - margin // 2))
-        bands = self.convs[0](x[:, None]).float().unflatten(1, (-1, 2)).square().sum(2)
-        x = ((bands + 1e-5).log() / 4 + 1).to(self.norm.weight.dtype)
+        energy = self.convs[0](x[:, None]).float().unflatten(1, (-1, 2)).square().sum(2)
+        return (energy + 1e-5).log() / 4 + 1
+
+    def layers(self, bands: Tensor) -> list[Tensor]:
+        """What each layer of the transformer gives, its input first."""
+        x = bands.to(self.norm.weight.dtype)
         for conv in self.convs[1:]:
             x = functional.gelu(conv(x))
         x = self.widen(self.feature_norm(x.transpose(1, 2)))  # (B, C, N) -> (B, N, C)
@@ -102,30 +110,41 @@ class Listener(nn.Module):
     def __init__(self, config: HubertConfig = EARS, symbols: int = 178, style: int = 256) -> None:
         super().__init__()
         self.ears = Ears(config)
-        self.share = nn.Parameter(
-            torch.zeros(config.layers + 1)
-        )  # of each layer in what the style is read of
         self.symbols = nn.Linear(config.width, symbols)
         self.energy = nn.Linear(config.width, 2)
-        self.attention = nn.Linear(config.width, 4)
-        self.gather = nn.Linear(8 * config.width, 2 * config.width)
-        self.style = nn.Linear(2 * config.width, style)
+        self.style = nn.Linear(config.channels[0] + 2 * POOLED * config.width, style)
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T) levelled → logits (B, N, symbols), energy (B, 2N), style (B, 256) in deviations; float32."""
-        layers = self.ears.layers(samples)
-        shares = self.share.float().softmax(0)
-        mixed = sum(share.to(layer.dtype) * layer for share, layer in zip(shares, layers, strict=True))
-        weights = self.attention(mixed).float().softmax(1).transpose(1, 2)  # (B, heads, N)
-        mean = weights @ mixed.float()
-        spread = (weights @ mixed.float().square() - mean.square()).clamp(min=1e-4).sqrt()
-        gathered = torch.cat([mean, spread], dim=-1).flatten(1).to(layers[0].dtype)
-        style = self.style(functional.gelu(self.gather(gathered)))
-        return (
-            self.symbols(layers[-1]).float(),
-            self.energy(layers[-1]).flatten(1).float(),
-            style.float(),
-        )
+        logits, energy, summary = self.summary(samples)
+        return logits, energy, self.style(summary.to(self.style.weight.dtype)).float()
+
+    def summary(self, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits and energy as `forward` gives them, and what the style is read of, (B, F) float32."""
+        bands = self.ears.bands(samples)
+        layers = self.ears.layers(bands)
+        logits = self.symbols(layers[-1]).float()
+        return logits, self.energy(layers[-1]).flatten(1).float(), self.pooled(bands, layers, logits)
+
+    def pooled(self, bands: Tensor, layers: list[Tensor], logits: Tensor) -> Tensor:
+        """Mean and deviation of bands and lower layers while a phoneme is heard, (B, F) float32.
+
+        Each frame counts as much as the listener believes in a phoneme there.
+        """
+        silent = torch.tensor(sorted(NO_SOUND), device=logits.device)
+        weights = 1 - logits.softmax(-1)[..., silent].sum(-1) + 1e-3  # (B, N)
+        steps = weights.repeat_interleave(4, 1)
+        heard = [moments(bands[..., 6 : 6 + steps.shape[1]].transpose(1, 2), steps)]
+        heard += [moments(layer.float(), weights) for layer in layers[:POOLED]]
+        return torch.cat(heard, dim=-1)
+
+
+def moments(x: Tensor, weights: Tensor) -> Tensor:
+    """Weighed mean and deviation over time: (B, N, C), (B, N) → (B, 2C)."""
+    shares = (weights / weights.sum(1, keepdim=True))[..., None]
+    mean = (x * shares).sum(1)
+    variance = ((x - mean[:, None]).square() * shares).sum(1)
+    return torch.cat([mean, (variance + 1e-4).sqrt()], dim=-1)
 
 
 def levelled(samples: Tensor) -> Tensor:
@@ -173,22 +192,44 @@ def hear(reference: Waveform, listener: Listener, ids: Tensor | None = None) -> 
     samples = samples[: len(samples) // HOP * HOP]
     if len(samples) < 4 * HOP or float(samples.abs().max()) < SILENCE:
         raise InputError("There is no sound in the clip: choose one where somebody speaks aloud.")
-    logits, energy, style = listener(levelled(samples)[None])
-    scores = logits[0].log_softmax(-1)
+    placed = levelled(samples)[None].to(listener.symbols.weight.device)
+    logits, energy, style = (found[0].cpu() for found in listener(placed))
+    scores = logits.log_softmax(-1)
     if ids is None:
         path = likeliest(scores)
         ids, frames = path.unique_consecutive(return_counts=True)
     else:
         if len(ids) > len(scores):
+            seconds = len(scores) / FRAME_RATE
             raise InputError(
-                f"The transcript has {len(ids)} sounds, more than fit into {len(scores) / 40:.1f} s of "
-                "sound: write down only what the clip says."
+                f"The transcript has {len(ids)} sounds, more than fit into {seconds:.1f} s of sound: "
+                "write down only what the clip says."
             )
         frames = aligned(scores, ids)
     places = torch.arange(len(ids)).repeat_interleave(frames)
     said = scores[torch.arange(len(scores)), ids[places]].exp()
     confidence = torch.zeros(len(ids)).index_add(0, places, said) / frames
-    return Heard(ids, frames, confidence, energy[0], style[0])
+    return Heard(ids, frames, confidence, energy, style)
+
+
+def prompt(reference: Waveform, heard: Heard) -> dict[str, Tensor]:
+    """The beginning of a clip as lively prosody goes on from it, cut where the symbols of `PROMPT` s end.
+
+    "prompt_ids" (L,) with a 0 at either end, "prompt_frames" (L,) at 40 Hz; per 12.5 ms of their T frames
+    "prompt_pitch" (2T,) in Hz, 0 where there is no voice, and "prompt_energy" (2T,) as the vocoder counts it.
+    """
+    kept = max(2, int((heard.frames.cumsum(0) <= PROMPT * FRAME_RATE).sum()))
+    ids, frames = heard.ids[:kept].clone(), heard.frames[:kept]
+    ids[-1] = 0
+    steps = 2 * int(frames.sum())
+    f0, voiced = pitch.track(audio.resample(reference, SAMPLE_RATE).samples[: steps * HOP // 2])
+    middles = ((torch.arange(steps) + 0.5) * HOP / 2 / pitch.HOP).round().long().clamp(max=len(f0) - 1)
+    return {
+        "prompt_ids": ids,
+        "prompt_frames": frames.clone(),
+        "prompt_pitch": torch.where(voiced, f0, 0.0)[middles],
+        "prompt_energy": heard.energy[:steps].clone(),
+    }
 
 
 def likeliest(scores: Tensor) -> Tensor:

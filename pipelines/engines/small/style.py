@@ -17,7 +17,8 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from pipelines import audio
-from pipelines.engines.small import text
+from pipelines.engines.small import listener, text
+from pipelines.engines.small.listener import Listener
 from pipelines.engines.small.model import Renderer, Speaker
 from pipelines.layers import pitch
 from pipelines.layers.mel import mel_filters, power_spectrogram
@@ -38,6 +39,7 @@ MIN_SPEECH = 1.0  # seconds
 MIN_VOICED = 0.3  # seconds of sound with a pitch
 PITCH_WEIGHT = 0.3  # an octave counts like this much of the embedding's length
 SPECTRUM_WEIGHT = 0.02  # and a decibel in a band like this much
+CONFIRMED = 0.3  # how sure the listener must be that a clip says its transcript
 SUM_WEIGHT = 1.0  # how firmly the weights are held to the sum of one
 
 
@@ -196,14 +198,20 @@ def blend(target: Traits, basis: Basis) -> Tensor:
 
 
 def listen(
-    reference: Waveform, transcript: str | None, basis: Basis, encoder: SpeakerEncoder, engine: str = "small"
+    reference: Waveform,
+    transcript: str | None,
+    basis: Basis,
+    encoder: SpeakerEncoder,
+    ears: Listener | None = None,
+    engine: str = "small",
 ) -> Voice:
     """The quick clone: a blend of the basis, corrected by regression.
 
     Raises `InputError` for a clip with too little voice.
 
     The voice's tensors: "style" (K, 256) at the lengths "knots" (K,); "pitch" (2,), mean and deviation of
-    log2 F0 as `layers.pitch.statistics` measures them; "embedding" (256,) of the reference.
+    log2 F0 as `layers.pitch.statistics` measures them; "embedding" (256,) of the reference; and, where the
+    listener `ears` finds the transcript in the clip, those of `listener.prompt`.
     """
     target = traits(reference, encoder)
     weights = blend(target, basis)
@@ -215,7 +223,25 @@ def listen(
         "embedding": target.embedding.clone(),
     }
     facts = {"blend": f"{int((weights > 0.02).sum())} of {len(weights)} basis voices"}
+    if ears is not None and transcript and transcript.strip():
+        found, words = beginning(reference, transcript, ears)
+        tensors |= found
+        facts["transcript"] = words
     return Voice(engine, tensors, transcript, facts)
+
+
+def beginning(reference: Waveform, transcript: str, ears: Listener) -> tuple[dict[str, Tensor], str]:
+    """What `listener.prompt` gives of a clip whose words are known, and in words what came of it.
+
+    Nothing where the words cannot be read, or are not found in the clip.
+    """
+    try:
+        heard = listener.hear(reference, ears, text.read(transcript).ids)
+    except ValueError as error:  # an `InputError` too: no reason not to clone the voice
+        return {}, f"not used: {error}"
+    if heard.sure < CONFIRMED:
+        return {}, "not used: the clip seems to say something else"
+    return listener.prompt(reference, heard), "found in the clip"
 
 
 # -------------------------------------------------------------------------------------- refine
