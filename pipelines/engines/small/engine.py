@@ -98,7 +98,7 @@ class Small:
     def listen(self, reference: Waveform, transcript: str | None, run: Run) -> Voice:
         """The blend of known voices nearest to the clip. Raises `InputError` for a clip without a voice."""
         run.check()
-        return style.listen(reference, transcript, self._basis, self._encoder)
+        return style.listen(reference, transcript, self._basis, self._encoder, self._ears)
 
     def read(self, text: str, language: str) -> Phrase:
         """Phonemes. `language` is "en". Raises `InputError` for another, and where nothing can be said."""
