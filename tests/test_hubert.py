@@ -105,3 +105,20 @@ def test_a_cached_block_equals_the_whole_under_a_causal_mask():
     steps = torch.cat([block(x[:, i : i + 1], cache=cache) for i in range(7)], dim=1)
     whole = block(x, torch.ones(7, 7, dtype=torch.bool).tril())
     torch.testing.assert_close(steps, whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_step_is_the_pass_of_one_position(dtype):
+    torch.manual_seed(0)
+    block, x = PostNormBlock(16, 2, 32).to(dtype).requires_grad_(False), torch.randn(2, 7, 16).to(dtype)
+    caches = [KVCache(2, 2, 7, 8, dtype, x.device) for _ in range(2)]
+    near = 8 * torch.finfo(dtype).eps  # sums in another order
+    real = torch.arange(7) >= torch.tensor([[0], [1]])  # the second row's first place is padding
+    for i in range(2, 7):
+        mask = real[:, None, None, : caches[0].length + 1]
+        whole = block(x[:, i : i + 1], mask, caches[0])[:, 0]
+        torch.testing.assert_close(block.step(x[:, i], caches[1], mask), whole, rtol=near, atol=near)
+    torch.testing.assert_close(caches[0].keys, caches[1].keys, rtol=near, atol=near)
+    caches[1].length = 7
+    with pytest.raises(ValueError, match="7 slots, and 8 are needed"):
+        block.step(x[:, 0], caches[1])

@@ -82,16 +82,18 @@ class Speaker(nn.Module):
         caches = self._caches(len(texts), slots)
         x = self._run(x, caches, self._first_mask(real, longest, longest + start))
         padded = None if bool(real.all()) else real
-        return Speech(self._logits(x), start, caches, padded)
+        return Speech(self.head(x[:, -1]).float(), start, caches, padded)
 
     @torch.inference_mode()
     def step(self, speech: Speech, tokens: Tensor) -> None:
         """Hear the tokens just said, (B,) int64, and be ready to say the next."""
-        x = self._embedded(tokens[:, None], speech.position)
+        x = self._embedded(tokens[:, None], speech.position)[:, 0]
         mask = None
         if speech.real is not None:
             mask = speech.real[:, None, None, : speech.caches[0].length + 1]
-        speech.logits = self._logits(self._run(x, speech.caches, mask))
+        for block, cache in zip(self.blocks, speech.caches, strict=True):
+            x = block.step(x, cache, mask)
+        speech.logits = self.head(x).float()
         speech.position += 1
 
     @torch.inference_mode()
@@ -146,10 +148,6 @@ class Speaker(nn.Module):
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block(x, mask, cache)
         return x
-
-    def _logits(self, x: Tensor) -> Tensor:
-        """What comes after the last position: (B, L, width) to (B, tokens + 1) float32."""
-        return self.head(x[:, -1]).float()
 
 
 def positions(start: int, count: int, like: Tensor) -> Tensor:
