@@ -262,14 +262,15 @@ def people(engine: Engine, folder: Path, seeds: Sequence[int]) -> dict[str, Figu
         ranges = statistics.mean(clip.deviation for clip in clips)
         moves = statistics.pstdev(clip.mean for clip in clips)
         known = torch.stack([judge(clip) for clip in speaker.others])
-        ways: Mapping[str, Sampling] = {"steady": STEADY, **{"lively": LIVELY}}
-        for way, sampling in ways.items():
-            for seed in seeds if way == "lively" else seeds[:1]:
+        prompted = engine.listen(speaker.cloned, recognise(speaker.cloned), Run())
+        ways = {"steady": (voice, STEADY), "lively": (voice, LIVELY), "lively, prompted": (prompted, LIVELY)}
+        for way, (whose, sampling) in ways.items():
+            for seed in seeds if way != "steady" else seeds[:1]:
                 said = []
                 for text in READ:
                     phrase = engine.read(text, "en")
-                    units = say(engine, phrase, voice, replace(sampling, seed=seed))
-                    said.append(sound(engine, phrase, voice, units))
+                    units = say(engine, phrase, whose, replace(sampling, seed=seed))
+                    said.append(sound(engine, phrase, whose, units))
                 found = [listened(one) for one in said]
                 joined = [audio.join(said[at : at + 3]) for at in range(0, len(said), 3)]
                 likeness = torch.stack([judge(one) for one in joined]) @ known.T
@@ -284,7 +285,7 @@ def people(engine: Engine, folder: Path, seeds: Sequence[int]) -> dict[str, Figu
                         "range, distance": abs(own - ranges),
                         "sentence to sentence, semitones": 12 * statistics.pstdev(one.mean for one in found),
                         "clip to clip of the person": 12 * moves,
-                        "syllable rate, seconds of speech": sum(one.seconds for one in said),
+                        "seconds of speech": sum(one.seconds for one in said),
                     }
                 )
     return {name: mean(found) for name, found in rows.items()}
