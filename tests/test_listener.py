@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from pipelines import audio
+from pipelines.device import Placement
+from pipelines.engines import small
 from pipelines.engines.small import listener, style, text
 from pipelines.engines.small.listener import Listener
 from pipelines.types import InputError, Waveform
 from tests.conftest import make_speech
 from training.small import listener as teacher
+from training.small import listener_data
 from training.small.listener_augment import augment
 
 EXAMPLES = Path(__file__).parents[1] / "assets"
@@ -204,6 +207,20 @@ def lessons(voices: int = 3) -> dict[int, list[teacher.Stretch]]:
         symbols = torch.tensor(order).repeat_interleave(20)
         found[voice] = [teacher.Stretch(samples, symbols, symbols.repeat_interleave(2).float(), own)] * 2
     return found
+
+
+def test_the_teachers_labels_cover_its_sound_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener_data, "VOICES", 2)
+    monkeypatch.setattr(listener_data, "SENTENCES", 2)
+    engine, words = small.tiny(Placement()), ["table", "river", "seldom"]
+    made = listener_data.shard(0, engine, style.Basis.load(), words, seed=0, plain=0.5)
+    assert made["voice"].tolist() == [0, 0, 1, 1] and made["symbol_counts"].sum() == len(made["ids"])
+    assert (
+        int(made["frames"].sum()) * listener.HOP == int(made["sample_counts"].sum()) == len(made["samples"])
+    )
+    assert len(made["pitch"]) == len(made["energy"]) == 2 * int(made["frames"].sum())
+    assert torch.equal(made["style"][0], made["style"][1])
+    assert not torch.equal(made["style"][0], made["style"][2])
 
 
 def test_a_batch_depends_on_seed_and_step_alone() -> None:

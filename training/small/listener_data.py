@@ -5,8 +5,9 @@
 Each shard of DIR holds 16 voices with 3 sentences each, about two minutes; a shard that is there already is
 left alone, so the command can be stopped and started again, with more shards too. A voice is a mixture of
 a few basis voices, timbre and prosody mixed apart, pushed out beyond the mixture and moved by numbers of its
-own; most have a pitch and a range of their own as well. Sentences are drawn by templates from all words of
-the dictionary that comes with hibari, so that every pair of sounds turns up.
+own; most have a pitch and a range of their own as well. With `--plain`, so large a share of the sentences is
+of the grammar in `training.small.texts`; the others are drawn by templates from all words of the dictionary
+that comes with hibari, so that every pair of sounds turns up.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pipelines.engines.small import style
 from pipelines.engines.small import text as english
 from pipelines.engines.small.engine import Small
 from pipelines.types import Run, Sampling, Unsound, Voice
+from training.small import texts
 
 RATE = 16_000
 VOICES, SENTENCES = 16, 3  # of a shard
@@ -78,7 +80,9 @@ def random_style(styles: Tensor, random: np.random.Generator) -> Tensor:
     return middle + outward * (torch.cat(halves, dim=-1) - middle) + spread * own
 
 
-def shard(number: int, engine: Small, basis: style.Basis, words: list[str], seed: int) -> dict[str, Tensor]:
+def shard(
+    number: int, engine: Small, basis: style.Basis, words: list[str], seed: int, plain: float
+) -> dict[str, Tensor]:
     """One file's tensors; what is of each clip is joined end to end, with counts to part it again.
 
     "samples" int16 at 16 kHz by "sample_counts" (N,); "ids" and "frames" (40 Hz) of the symbols, the
@@ -86,6 +90,7 @@ def shard(number: int, engine: Small, basis: style.Basis, words: list[str], seed
     the frames; "style" (N, 256) as `style.middle` gives it and "voice" (N,), the voice's number.
     """
     random = np.random.default_rng([seed, number])
+    common = iter(texts.sentences(VOICES * SENTENCES, seed * 10_000 + number))
     kept: dict[str, list[Tensor]] = {}
     for which in range(VOICES):
         styles = random_style(basis.styles, random)
@@ -94,7 +99,8 @@ def shard(number: int, engine: Small, basis: style.Basis, words: list[str], seed
         speed = random.uniform(*SPEED)
         tensors = {"style": styles, "knots": basis.knots}
         for _ in range(SENTENCES):
-            phrase = engine.read(sentence(words, random), "en")
+            line = next(common) if plain and random.random() < plain else sentence(words, random)
+            phrase = engine.read(line, "en")
             said = Sampling(speed=speed, seed=int(random.integers(2**31)))
             try:
                 units = engine.say(phrase, Voice("small", tensors), said, Run())[0]
@@ -116,9 +122,7 @@ def shard(number: int, engine: Small, basis: style.Basis, words: list[str], seed
                 samples=(samples / peak * 32000).round().to(torch.int16),
                 sample_counts=torch.tensor([len(samples)]),
                 ids=phrase.ids.to(torch.uint8),
-                frames=units.ids[0].to(torch.uint8)
-                if units.ids.shape[1] == len(phrase.ids)
-                else lasted(units.ids[0]),
+                frames=lasted(units.ids[0]),
                 symbol_counts=torch.tensor([len(phrase.ids)]),
                 pitch=units.curves["pitch"].to(torch.float16),
                 energy=units.curves["energy"].to(torch.float16),
@@ -174,6 +178,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--shards", type=int, default=60)
     parser.add_argument("--first", type=int, default=0, help="where to begin, for a second machine")
+    parser.add_argument("--plain", type=float, default=0.5, help="share of ordinary sentences, 0 to 1")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -187,7 +192,7 @@ def main() -> None:
         if path.exists():
             continue
         started = time.process_time()
-        tensors = shard(number, engine, basis, words, args.seed)
+        tensors = shard(number, engine, basis, words, args.seed, args.plain)
         whole = path.with_suffix(".part")
         save_file(tensors, whole)
         whole.rename(path)
