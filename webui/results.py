@@ -271,8 +271,8 @@ def _table(kind: str, figures: Sequence[Figure], say: Say, page: str) -> str:
     )
     label = say(f"compare.table.{kind}")
     return (
-        f'<div class="scroll figures-table" tabindex="0" role="region" aria-label="{label}">'
-        f'<table><caption>{label}</caption><thead><tr><th scope="col">{say("compare.measure")}</th>'
+        f'<h4>{label}</h4><div class="scroll figures-table" tabindex="0" role="region" aria-label="{label}">'
+        f'<table aria-label="{label}"><thead><tr><th scope="col">{say("compare.measure")}</th>'
         f"{head}{last}</tr>"
         f"</thead><tbody>{rows}</tbody></table></div>"
     )
@@ -333,8 +333,8 @@ def _costs(costs: Sequence[Cost], say: Say) -> str:
     busy = f" {say('compare.noisy')}" if any(cost.noisy for cost in costs) else ""
     label = say("compare.table.costs")
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>'
-        f"<caption>{label}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<h4>{label}</h4><div class="scroll" tabindex="0" role="region" aria-label="{label}">'
+        f'<table aria-label="{label}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         f'<p class="hint">{say("compare.costs.hint")}{busy}</p>'
     )
 
