@@ -216,6 +216,8 @@ class _Job:
             units = self._guarded(
                 "say", number, lambda e: _best(e.say(phrase, voice, sampling, quiet), phrase)
             )
+            if units.note:
+                self._note(f"{units.note} ({text})")
             yield self.stages[-1]
         else:
             units = self._given()

@@ -106,6 +106,7 @@ class Units:
     score: float | None = None
     seed: int = 0  # from which `render` draws what it needs of chance
     seconds: float = 0.0  # how long the sound will be; 0 where only rendering tells
+    note: str = ""  # what a person should know of how it was said
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,7 @@ class Spec:
     note: str = ""  # what a person should know before using it
     prosodies: tuple[str, ...] = ()  # ways to say a sentence, the default first; none: there is one way
     drawn: tuple[str, ...] = ()  # those of them that sample
+    transcript: str = ""  # why the clip's words help it; empty: they mean nothing to it
 
     def draws(self, prosody: str = "") -> bool:
         """Whether saying in this prosody (empty: the default) is drawn by chance."""

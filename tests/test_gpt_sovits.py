@@ -384,9 +384,11 @@ def test_swallowed_words_and_endless_speech_are_said_again(engine, voice, monkey
     monkeypatch.setattr(drawing, "say", say)
     (units,) = engine.say(phrase, voice, Sampling(seed=5), Run())
     assert units.ids.shape == (1, 40) and len(set(seeds)) == 3
+    assert units.note.startswith("Said 3 times, since")
     drawn[:] = [tries[1], tries[0], tries[1]]
     (units,) = engine.say(phrase, voice, Sampling(seed=5), Run())
     assert units.ids.shape == (1, 12)  # none was good: the one that came to its end
+    assert "may be missing" in units.note
 
 
 def test_a_sentence_longer_than_allowed_is_refused(engine, voice, monkeypatch):

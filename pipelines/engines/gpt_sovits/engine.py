@@ -165,18 +165,21 @@ class GptSovits:
         limit = round(sampling.max_seconds * TOKEN_RATE)
         most = min(drawing.MOST, limit, math.ceil(SLOWEST * len(phrase.ids)) + SLACK)
         said = self._said(phrase, voice, sampling, most, run)
-        if most == limit and not any(row.ended for row in said):
+        if most == limit and not any(row.ended for row, _ in said):
             raise InputError(
                 f"This sentence would last longer than the {sampling.max_seconds:g} s that a sentence may: "
                 "cut it in two, or allow longer ones."
             )
-        units = [self._units(row, sampling, phrase, voice) for row in said]
+        units = [self._units(row, tries, sampling, phrase, voice) for row, tries in said]
         return sorted(units, key=lambda units: -(units.score or 0.0))
 
-    def _said(self, phrase: Phrase, voice: Voice, sampling: Sampling, most: int, run: Run) -> list[Said]:
-        """Each candidate at its best of `TRIES`, those that are still to be drawn together in a batch."""
+    def _said(
+        self, phrase: Phrase, voice: Voice, sampling: Sampling, most: int, run: Run
+    ) -> list[tuple[Said, int]]:
+        """Each candidate at its best of `TRIES`, and how many it took; those still to be drawn in a batch."""
         phones, features, prompt = _context(phrase, voice)
         best: dict[int, Said] = {}
+        tries = [0] * sampling.candidates
         for attempt in range(TRIES):
             again = [
                 i for i in range(sampling.candidates) if i not in best or not _plausible(best[i], phrase)
@@ -188,14 +191,18 @@ class GptSovits:
             said = drawing.say(self._networks.speaker, *rows, prompt, generators, _draw(sampling), most, run)
             for i, new in zip(again, said, strict=True):
                 best[i] = _better(best.get(i), new, phrase)
-        return [best[i] for i in range(sampling.candidates)]
+                tries[i] = attempt + 1
+        return [(best[i], tries[i]) for i in range(sampling.candidates)]
 
-    def _units(self, said: Said, sampling: Sampling, phrase: Phrase, voice: Voice) -> Units:
+    def _units(self, said: Said, tries: int, sampling: Sampling, phrase: Phrase, voice: Voice) -> Units:
         if not len(said.tokens):
             raise Unsound("The speaking model said nothing.")
         curves = {} if sampling.speed == 1 else {"speed": torch.tensor([sampling.speed])}
         seconds = self._frames(len(said.tokens), sampling.speed) / self._frame_rate
-        units = Units(said.tokens[None], TOKEN_RATE, curves or None, seed=sampling.seed, seconds=seconds)
+        note = _retold(tries, _plausible(said, phrase))
+        units = Units(
+            said.tokens[None], TOKEN_RATE, curves or None, seed=sampling.seed, seconds=seconds, note=note
+        )
         if sampling.candidates == 1:
             return units
         (logits,) = self.logits(units, phrase, voice, sampling, Run())
@@ -314,6 +321,13 @@ def _draw(sampling: Sampling) -> Draw:
 def _plausible(said: Said | None, phrase: Phrase) -> bool:
     """Whether so many tokens can be these phones, and the model ended by itself."""
     return said is not None and said.ended and len(said.tokens) >= QUICKEST * len(phrase.ids)
+
+
+def _retold(tries: int, plausible: bool) -> str:
+    """In words, that a sentence was said more than once."""
+    if not plausible:
+        return f"Said {tries} times, and none was of a likely length: words may be missing or repeated."
+    return f"Said {tries} times, since at first words were swallowed or it did not end." if tries > 1 else ""
 
 
 def _better(old: Said | None, new: Said, phrase: Phrase) -> Said:
