@@ -50,14 +50,14 @@ def served(
     *,
     port: int | None = None,
     engines: Engines | None = None,
+    engine: str = "toy",
     module: object = toy,
     pace: float = PACE,
     **options,
 ) -> Iterator[str]:
-    """The page on the toy engine (or another `module` like it), at the address that is given."""
+    """The page on the toy engine, on another `module` like it, or on `engines`; gives its address."""
     (folder / "models" / "toy").mkdir(parents=True, exist_ok=True)
     (folder / "models" / "toy" / "config.json").write_text(json.dumps({"pace": pace}))
-    engine = "small" if engines else "toy"
     engines = engines or Engines(folder / "models", folder / "data", TABLE, {"toy": module})
     clip = folder / "example.wav"
     audio.write(clip, make_speech(6.0), generated=False)
@@ -166,7 +166,7 @@ def test_the_first_click_speaks_and_is_heard_as_it_is_made(address, visit):
 def test_small_speaks_at_the_first_click(visit, tmp_path):
     engines = Engines(Path(__file__).parents[1] / "models", tmp_path / "data", TABLE)
     engines.prepare("small", Run())
-    with served(tmp_path, engines=engines) as address:
+    with served(tmp_path, engines=engines, engine="small") as address:
         page = visit(address)
         page.get_by_role("button", name="Fine tuning").click()
         liveliness = page.get_by_role("slider", name="Liveliness")

@@ -6,12 +6,12 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from functools import partial
 
 import gradio as gr
 
-from pipelines.types import InputError
-from webui import markup, words
+from pipelines.types import InputError, Spec
+from webui import choosing, markup, words
+from webui.choosing import Choice, plain
 from webui.handlers import Ask, Desk
 from webui.jobs import Job, trouble
 
@@ -37,20 +37,21 @@ element.addEventListener('click', (event) => {
 """
 
 
-plain = partial(gr.HTML, apply_default_css=False)  # HTML that our own style sheet alone dresses
-
-
 @dataclass(frozen=True)
 class Screen:
     """What other parts of the page fill in or read."""
 
+    choice: Choice
+    advice: gr.HTML
     clip: gr.Audio
+    transcript: gr.Textbox
     coach: gr.HTML
     consent: gr.Checkbox
     closer: gr.Checkbox
     refine: gr.Button
     undo: gr.Button
     example: gr.Button
+    text: gr.Textbox
     language: gr.Dropdown
     knobs: Knobs
     takes: gr.HTML
@@ -60,6 +61,12 @@ class Screen:
         """What changes with the clip."""
         return [self.coach, self.consent, self.closer, self.refine, self.example]
 
+    @property
+    def of_engine(self) -> list[gr.components.Component]:
+        """What changes with the engine, in the order of `fitted`."""
+        parts = [self.advice, self.transcript, self.text, self.language]
+        return [*parts, self.knobs.prosody, *self.knobs.sampling, self.knobs.honest]
+
 
 def page_of(request: gr.Request) -> str:
     """The language of the visitor's browser."""
@@ -67,14 +74,21 @@ def page_of(request: gr.Request) -> str:
 
 
 def build(
-    desk: Desk, t: Callable[[str], object], device: gr.Radio, precision: gr.Radio, shelf: gr.BrowserState
+    desk: Desk,
+    t: Callable[[str], object],
+    device: gr.Radio,
+    precision: gr.Radio,
+    shelf: gr.BrowserState,
+    tabs: gr.Tabs,
+    tab: gr.Tab,
 ) -> Screen:
     """Lay out the screen and wire it. `t` gives a text by key; `shelf` keeps tokens in the browser."""
     with gr.Row(elem_classes="bench", equal_height=False):
         with gr.Column(elem_classes="make", min_width=320):
+            choice = choosing.build(desk, t)
             with gr.Column(elem_classes="sheet"):
                 plain(markup.heading(str(t("voice.heading"))))
-                plain(markup.hint(str(t("voice.hint"))))
+                advice = plain(elem_id="advice")
                 clip = gr.Audio(
                     value=str(desk.example.path) if desk.example else None,
                     label=t("voice.label"),
@@ -92,6 +106,10 @@ def build(
                         t("voice.example"), elem_id="example", size="sm", visible=desk.example is not None
                     )
                     refine = gr.Button(t("voice.refine"), elem_id="refine", size="sm", visible=False)
+                transcript = gr.Textbox(
+                    label=t("transcript.label"), info=desk.spec.transcript, lines=1, max_lines=6,
+                    elem_id="transcript", visible=bool(desk.spec.transcript),
+                )  # fmt: skip
                 closer = gr.Checkbox(
                     True, label=t("voice.refine.on"), elem_id="closer", visible=False, container=False
                 )
@@ -118,6 +136,7 @@ def build(
                 knobs = _knobs(desk, t)
             with gr.Column(elem_classes="sheet go"):
                 notice = plain("", elem_id="notice", html_template='<div role="alert">${value}</div>')
+                way = gr.Button(t("engine.way"), elem_id="way", size="sm", visible=False)
                 progress = plain(
                     "", elem_id="progress", html_template='<div aria-live="polite">${value}</div>',
                     js_on_load=PROGRESS_SCRIPT,
@@ -133,12 +152,16 @@ def build(
                 [], elem_id="takes", html_template='<div class="shelf"></div>', js_on_load=SHELF_SCRIPT
             )
     screen = Screen(
-        clip, coach, consent, closer, refine, undo, example, language, knobs, takes,
+        choice, advice, clip, transcript, coach, consent, closer, refine, undo, example, text, language,
+        knobs, takes,
     )  # fmt: skip
     original = gr.State(None)
     _wire_clip(desk, screen, original)
-    asked = [clip, text, language, consent, closer, *knobs.all, device, precision]
-    work = _Work(desk, notice, progress, speak, stop, refine, takes, shelf, knobs)
+    _wire_engine(desk, screen, way, tabs, tab)
+    asked = [
+        clip, text, choice.engine, language, transcript, consent, closer, *knobs.all, device, precision,
+    ]  # fmt: skip
+    work = _Work(desk, notice, way, progress, speak, stop, refine, takes, shelf, knobs)
     _wire_work(work, screen, asked)
     return screen
 
@@ -157,6 +180,12 @@ class Knobs:
     temperature: gr.Slider
     top_p: gr.Slider
     repetition: gr.Slider
+    honest: gr.HTML
+
+    @property
+    def sampling(self) -> list[gr.Slider]:
+        """What means something only where saying is drawn by chance."""
+        return [self.temperature, self.top_p, self.repetition]
 
     @property
     def all(self) -> list[gr.components.Component]:
@@ -186,14 +215,9 @@ def _knobs(desk: Desk, t: Callable[[str], object]) -> Knobs:
             )
             for name, low, high in (("temperature", 0.1, 1.5), ("top_p", 0.1, 1.0), ("repetition", 1.0, 2.0))
         ]  # fmt: skip
-        if not samples:
-            plain(f'<p class="hint honest">{t("engine.honest")}</p>')
+        honest = plain(f'<p class="hint honest">{t("engine.honest")}</p>', visible=not samples)
     dice.click(new_seed, None, seed, **AT_ONCE)
-    prosody.change(
-        lambda chosen: [gr.update(interactive=desk.spec.draws(chosen))] * len(sampling), prosody, sampling,
-        **AT_ONCE,
-    )  # fmt: skip
-    return Knobs(seed, locked, speed, prosody, *sampling)
+    return Knobs(seed, locked, speed, prosody, *sampling, honest)
 
 
 def prosodies(desk: Desk, t: Callable[[str], object], name: str, info: object | None = None) -> gr.Radio:
@@ -214,13 +238,14 @@ def new_seed() -> int:
 # --- the clip -----------------------------------------------------------------------------
 
 
-def look(desk: Desk, path: str | None, page: str) -> list[object]:
+def look(desk: Desk, path: str | None, engine: str | None, page: str) -> list[object]:
     """What the page shows of a clip: coach, consent, closer, refine, the button for the example."""
     hidden, shipped = gr.update(visible=False), gr.update(visible=desk.example is not None)
     if not path:
         return ["", hidden, hidden, hidden, shipped]
     try:
-        clip = desk.clip(path)
+        spec = desk.chosen(engine)
+        clip = desk.clip(path, spec.name)
     except Exception as error:
         return [markup.notice(trouble(error, page)), hidden, hidden, hidden, shipped]
     licence = desk.example.licence if desk.example else ""
@@ -228,14 +253,14 @@ def look(desk: Desk, path: str | None, page: str) -> list[object]:
         markup.coached(clip, licence, page),
         gr.update(visible=not clip.example, value=clip.consent),
         gr.update(visible=clip.refined, value=True),
-        gr.update(visible=desk.spec.refines),
+        gr.update(visible=spec.refines),
         gr.update(visible=desk.example is not None and not clip.example),
     ]
 
 
 def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
-    def changed(path: str | None, request: gr.Request) -> list[object]:
-        return look(desk, path, page_of(request))
+    def changed(path: str | None, engine: str | None, request: gr.Request) -> list[object]:
+        return look(desk, path, engine, page_of(request))
 
     def mend(path: str | None, before: str | None, request: gr.Request, event: gr.EventData) -> list[object]:
         try:
@@ -243,24 +268,81 @@ def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
                 raise InputError(words.say(page_of(request), "error.no_clip"))
             mended = desk.mend(path, str(event.kind))
         except Exception as error:
-            return [gr.skip(), markup.notice(trouble(error, page_of(request))), gr.skip(), gr.skip()]
-        return [mended, gr.skip(), before or path, gr.update(visible=True)]
+            return [gr.skip(), markup.notice(trouble(error, page_of(request))), *[gr.skip()] * 3]
+        kept = "" if event.kind == "long" else gr.skip()  # of a part, nobody knows the words
+        return [mended, gr.skip(), before or path, gr.update(visible=True), kept]
 
     def undo(before: str | None) -> list[object]:
         return [before, None, gr.update(visible=False)]
 
     def shipped() -> list[object]:
-        return [str(desk.example.path) if desk.example else None, None, gr.update(visible=False)]
+        return [str(desk.example.path) if desk.example else None, None, gr.update(visible=False), ""]
 
     def fresh() -> list[object]:
-        return [None, gr.update(visible=False)]
+        return [None, gr.update(visible=False), ""]
 
-    clip, button = screen.clip, screen.undo
-    clip.change(changed, clip, screen.of_clip, **QUIET)
-    gr.on([clip.upload, clip.stop_recording, clip.clear], fresh, None, [original, button], **AT_ONCE)
-    screen.coach.click(mend, [clip, original], [clip, screen.coach, original, button], **QUIET)
+    clip, button, transcript = screen.clip, screen.undo, screen.transcript
+    clip.change(changed, [clip, screen.choice.engine], screen.of_clip, **QUIET)
+    replaced = [clip.upload, clip.stop_recording, clip.clear]
+    gr.on(replaced, fresh, None, [original, button, transcript], **AT_ONCE)
+    screen.coach.click(mend, [clip, original], [clip, screen.coach, original, button, transcript], **QUIET)
     button.click(undo, original, [clip, original, button], **AT_ONCE)
-    screen.example.click(shipped, None, [clip, original, button], **AT_ONCE)
+    screen.example.click(shipped, None, [clip, original, button, transcript], **AT_ONCE)
+
+
+# --- the engine ---------------------------------------------------------------------------
+
+
+def fitted(spec: Spec, prosody: str | None, page: str) -> list[object]:
+    """For `Screen.of_engine`: what this engine has."""
+    low, high = spec.reference_seconds
+    _, why = words.engine(page, spec)
+    way = choosing.ways(spec, prosody, page)
+    knob = gr.update(visible=spec.samples, interactive=spec.draws(way["value"] or ""))
+    hint = "text.hint" if spec.languages == ("en",) else "text.hint.any"
+    return [
+        markup.hint(words.say(page, "voice.hint", low=low, high=high)),
+        gr.update(visible=bool(spec.transcript), info=why),
+        gr.update(info=words.say(page, hint)),
+        choosing.spoken(spec, page),
+        way,
+        *[knob] * 3,
+        gr.update(visible=not spec.samples),
+    ]
+
+
+def _wire_engine(desk: Desk, screen: Screen, way: gr.Button, tabs: gr.Tabs, tab: gr.Tab) -> None:
+    choice, knobs = screen.choice, screen.knobs
+
+    def chosen(
+        engine: str | None, path: str | None, prosody: str | None, request: gr.Request
+    ) -> list[object]:
+        spec = desk.chosen(engine)
+        return [*fitted(spec, prosody, page_of(request)), *_nearer(desk, path, spec)]
+
+    def draws(prosody: str | None, engine: str | None) -> list[object]:
+        return [gr.update(interactive=desk.chosen(engine).draws(prosody or ""))] * len(knobs.sampling)
+
+    def seen(engine: str | None, request: gr.Request) -> list[object]:
+        radio, *others = choosing.offered(desk, engine, page_of(request))
+        if radio["value"] == engine:
+            del radio["value"]  # what the person chooses meanwhile stays
+        return [radio, *others]
+
+    asked = [choice.engine, screen.clip, knobs.prosody]
+    choice.engine.change(chosen, asked, [*screen.of_engine, screen.closer, screen.refine], **AT_ONCE)
+    knobs.prosody.input(draws, [knobs.prosody, choice.engine], knobs.sampling, **AT_ONCE)
+    tab.select(seen, choice.engine, choice.all, **AT_ONCE)
+    gr.on([choice.way.click, way.click], lambda: gr.update(selected="models"), None, tabs, **AT_ONCE)
+
+
+def _nearer(desk: Desk, path: str | None, spec: Spec) -> list[object]:
+    """Updates of closer and refine for another engine and the same clip."""
+    try:
+        refined = bool(path) and desk.refined(path, spec.name)
+    except InputError:  # the coach has said why this is no clip
+        path, refined = None, False
+    return [gr.update(visible=refined, value=True), gr.update(visible=bool(path) and spec.refines)]
 
 
 # --- the work -----------------------------------------------------------------------------
@@ -296,6 +378,7 @@ class _Work:
 
     desk: Desk
     notice: gr.HTML
+    way: gr.Button
     progress: gr.HTML
     speak: gr.Button
     stop: gr.Button
@@ -309,10 +392,12 @@ class _Work:
     ) -> AsyncIterator[tuple[Job | None, dict]]:
         """Start a job and give what to show, again and again until it has ended."""
         async for job, shown in followed(start, request, self.notice, self.progress):
-            yield job, shown if job is None else shown | self._running(not job.finished)
+            yield job, shown if job is None else shown | self._running(job)
 
-    def _running(self, now: bool) -> dict:
+    def _running(self, job: Job) -> dict:
+        now = not job.finished
         return {
+            self.way: gr.update(visible=job.error is not None and self.desk.missing(job.engine) is not None),
             self.speak: gr.update(interactive=not now),
             self.stop: gr.update(visible=now),
             self.refine: gr.update(interactive=not now),
@@ -330,13 +415,13 @@ def shelved(cards: list, page: str) -> list[dict[str, str]]:
 
 
 def _ask(
-    clip: str | None, text: str, language: str, consent: bool, closer: bool,
-    seed: float | None, speed: float, prosody: str | None, temperature: float, top_p: float,
+    clip: str | None, text: str, engine: str | None, language: str, transcript: str, consent: bool,
+    closer: bool, seed: float | None, speed: float, prosody: str | None, temperature: float, top_p: float,
     repetition: float, device: str, precision: str,
 ) -> Ask:  # fmt: skip
     """The page's values by name."""
     return Ask(
-        clip, text or "", language, bool(consent), bool(closer),
+        clip, text or "", engine or "", language, transcript or "", bool(consent), bool(closer),
         int(seed or 0), speed, prosody or "", temperature, top_p, repetition, device, precision,
     )  # fmt: skip
 
@@ -358,7 +443,7 @@ def _wire_work(work: _Work, screen: Screen, asked: list[gr.components.Component]
         ask = _ask(*values)
         async for job, shown in work.follow(lambda session, page: desk.refine(session, ask, page), request):
             if job is not None and job.finished:
-                seen = await asyncio.to_thread(look, desk, ask.clip, page_of(request))
+                seen = await asyncio.to_thread(look, desk, ask.clip, ask.engine, page_of(request))
                 shown = dict(zip(screen.of_clip, seen, strict=True)) | shown
             yield shown
 
@@ -376,7 +461,7 @@ def _wire_work(work: _Work, screen: Screen, asked: list[gr.components.Component]
         desk.stop(request.session_hash)
 
     shown = [
-        work.notice, work.progress, work.speak, work.stop, work.refine, work.takes, work.shelf,
+        work.notice, work.way, work.progress, work.speak, work.stop, work.refine, work.takes, work.shelf,
     ]  # fmt: skip
     work.speak.click(speak, [*asked, work.knobs.locked], [*shown, work.knobs.seed], **QUIET)
     work.refine.click(

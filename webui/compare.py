@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from webui import markup, results, words
+from pipelines.types import Spec
+from webui import choosing, markup, results, words
 from webui.clone import AT_ONCE, QUIET, Screen, followed, page_of, plain, prosodies
 from webui.comparing import DEFAULT_TEXTS, SEEDS, Wanted
 from webui.handlers import Ask, Desk
@@ -34,20 +35,20 @@ class Bench:
     consent: gr.Checkbox
     modes: gr.CheckboxGroup
     impossible: gr.HTML
+    prosody: gr.Radio
     found: gr.HTML
     latest: gr.BrowserState
 
     @property
     def of_clone(self) -> list[gr.components.Component]:
-        """What shows the clip and the device that are chosen on other screens."""
-        return [self.voice, self.consent, self.modes, self.impossible]
+        """What shows the clip, the engine and the device that are chosen on other screens."""
+        return [self.voice, self.consent, self.modes, self.impossible, self.prosody]
 
 
 @dataclass(frozen=True)
 class _Controls:
     """What is pressed and what tells of the work."""
 
-    prosody: gr.Radio
     texts: gr.Textbox
     seeds: gr.Slider
     alone: gr.Checkbox
@@ -117,8 +118,8 @@ def build(
         )
         plain(f'<p class="empty">{t("compare.empty")}</p>', elem_id="compare-empty")
         found = plain("", elem_id="found", html_template='<div class="found"></div>', js_on_load=FOUND_SCRIPT)
-    bench = Bench(voice, consent, modes, impossible, found, latest)
-    controls = _Controls(prosody, texts, seeds, alone, recognise, go, stop, notice, progress)
+    bench = Bench(voice, consent, modes, impossible, prosody, found, latest)
+    controls = _Controls(texts, seeds, alone, recognise, go, stop, notice, progress)
     _wire_voice(desk, bench, screen, device, tab)
     _wire_work(desk, bench, controls, screen, device)
     other.click(lambda: gr.update(selected="clone"), None, tabs, **AT_ONCE)
@@ -136,17 +137,22 @@ def arrival(desk: Desk, token: object, page: str) -> list[object]:
 
 def _wire_voice(desk: Desk, bench: Bench, screen: Screen, device: gr.Radio, tab: gr.Tab) -> None:
     def shown(
-        path: str | None, ticked: bool, place: str, chosen: list[str], request: gr.Request
-    ) -> list[object]:
-        page = page_of(request)
-        return [*_voice(desk, path, ticked, page), *_modes(desk, place, chosen, page)]
+        path: str | None, ticked: bool, engine: str | None, place: str, chosen: list[str],
+        prosody: str | None, request: gr.Request,
+    ) -> list[object]:  # fmt: skip
+        page, spec = page_of(request), desk.chosen(engine)
+        return [
+            *_voice(desk, path, ticked, spec, page),
+            *_modes(desk, spec, place, chosen, page),
+            choosing.ways(spec, prosody, page),
+        ]
 
-    inputs = [screen.clip, screen.consent, device, bench.modes]
+    inputs = [screen.clip, screen.consent, screen.choice.engine, device, bench.modes, bench.prosody]
     gr.on([tab.select, screen.consent.change], shown, inputs, bench.of_clone, **QUIET)
     bench.consent.input(lambda ticked: ticked, bench.consent, screen.consent, **AT_ONCE)
 
 
-def _voice(desk: Desk, path: str | None, ticked: bool, page: str) -> list[object]:
+def _voice(desk: Desk, path: str | None, ticked: bool, spec: Spec, page: str) -> list[object]:
     if not path:
         return [markup.hint(words.say(page, "compare.voice.none")), gr.update(visible=False)]
     try:
@@ -154,13 +160,15 @@ def _voice(desk: Desk, path: str | None, ticked: bool, page: str) -> list[object
     except Exception as error:
         return [markup.notice(trouble(error, page)), gr.update(visible=False)]
     said = words.say(page, "compare.voice.example" if example else "compare.voice.clip", seconds=seconds)
+    if len(desk.engines.names()) > 1:
+        said += " " + words.say(page, "compare.engine", title=spec.title)
     return [markup.hint(said), gr.update(visible=not example, value=ticked)]
 
 
-def _modes(desk: Desk, place: str, chosen: list[str], page: str) -> list[object]:
+def _modes(desk: Desk, spec: Spec, place: str, chosen: list[str], page: str) -> list[object]:
     """What can be chosen, each with its verdict, and what cannot with the reason."""
     place = desk.wish(place, "auto").device
-    found = desk.booth.modes(desk.engine, place)
+    found = desk.booth.modes(spec.name, place)
     here = desk.choice(desk.wish(place, "auto")).placement.device
     able = [mode for mode, (possible, _) in found.items() if possible and mode != "float32"]
     choices = [(labelled(desk, here, mode, page), mode) for mode in able]
@@ -205,9 +213,9 @@ def _wire_work(desk: Desk, bench: Bench, controls: _Controls, screen: Screen, de
         desk.stop(request.session_hash)
 
     asked = [
-        screen.clip, screen.consent, bench.consent, screen.closer, screen.language, knobs.speed,
-        knobs.temperature, knobs.top_p, knobs.repetition, device, controls.prosody, bench.modes,
-        controls.texts, controls.seeds, controls.alone, controls.recognise,
+        screen.clip, screen.choice.engine, screen.transcript, screen.consent, bench.consent, screen.closer,
+        screen.language, knobs.speed, knobs.temperature, knobs.top_p, knobs.repetition, device,
+        bench.prosody, bench.modes, controls.texts, controls.seeds, controls.alone, controls.recognise,
     ]  # fmt: skip
     outputs = [controls.notice, controls.progress, controls.go, controls.stop, bench.found, bench.latest]
     controls.go.click(go, asked, outputs, **QUIET)
@@ -215,13 +223,15 @@ def _wire_work(desk: Desk, bench: Bench, controls: _Controls, screen: Screen, de
 
 
 def _asked(
-    clip: str | None, consent: bool, consent_here: bool, closer: bool, language: str, speed: float,
-    temperature: float, top_p: float, repetition: float, device: str, prosody: str | None,
+    clip: str | None, engine: str | None, transcript: str, consent: bool, consent_here: bool, closer: bool,
+    language: str, speed: float, temperature: float, top_p: float, repetition: float, device: str,
+    prosody: str | None,
     modes: list[str], texts: str, seeds: float, alone: bool, recognise: bool,
 ) -> tuple[Ask, Wanted]:  # fmt: skip
     """The page's values by name."""
     ask = Ask(
-        clip, "", language, bool(consent or consent_here), bool(closer), speed=speed, prosody=prosody or "",
-        temperature=temperature, top_p=top_p, repetition_penalty=repetition, device=device,
+        clip, "", engine or "", language, transcript or "", bool(consent or consent_here), bool(closer),
+        speed=speed, prosody=prosody or "", temperature=temperature, top_p=top_p,
+        repetition_penalty=repetition, device=device,
     )  # fmt: skip
     return ask, Wanted(tuple(modes or ()), texts or "", int(seeds), bool(alone), bool(recognise))

@@ -30,6 +30,7 @@ from pipelines.types import (
     Piece,
     Request,
     Sampling,
+    Spec,
     StageReport,
     Take,
     Waveform,
@@ -74,7 +75,9 @@ class Ask:
 
     clip: str | None
     text: str = ""
+    engine: str = ""  # empty: the server's own
     language: str = "en"
+    transcript: str = ""  # what the clip says, where the person wrote it down
     consent: bool = False
     closer: bool = True  # use the refined voice where there is one
     seed: int = 0
@@ -146,7 +149,8 @@ class Made:
 class Desk:
     """The one place that all visitors' wishes come to.
 
-    `engines` does the work; `data` is where takes and consents are kept; `engine` is the engine in use.
+    `engines` does the work; `data` is where takes and consents are kept; `engine` is what speaks where
+    nobody chose another.
     Methods raise `InputError` with a sentence for the person. What a job runs into is said in `Job.error`.
     """
 
@@ -165,10 +169,28 @@ class Desk:
         self._shelves: dict[str, list[str]] = {}  # tokens of each session's takes, newest first
         self._guard = threading.Lock()
 
+    # ------------------------------------------------------------------------------ the engines
+
+    def specs(self) -> list[tuple[Spec, str | None]]:
+        """Every engine, with what keeps it from speaking in words; None where it can be chosen."""
+        return [(self.engines.spec(name), self.missing(name)) for name in self.engines.names()]
+
+    def missing(self, engine: str) -> str | None:
+        """In words, what the engine lacks; None where it is ready."""
+        return self.engines.missing(engine)
+
+    def chosen(self, engine: object) -> Spec:
+        """The engine that a browser names, where it is known and ready; the server's own elsewhere."""
+        known = isinstance(engine, str) and engine in self.engines.names() and self.missing(engine) is None
+        return self.engines.spec(engine) if known else self.spec
+
     # ------------------------------------------------------------------------------ the clip
 
-    def clip(self, path: str) -> Clip:
-        """What there is to say about a clip. Raises `InputError` for what is no usable sound."""
+    def clip(self, path: str, engine: str = "") -> Clip:
+        """What there is to say about a clip; `engine` as in `Ask`.
+
+        Raises `InputError` for what is no usable sound.
+        """
         waveform = audio.read(path)
         digest = audio.digest(waveform)
         return Clip(
@@ -178,13 +200,17 @@ class Desk:
             tuple(coach.examine(waveform, _speaker_changes)),
             digest == self._example_digest,
             self._consent(digest) is not None,
-            self._register.refined(digest, self.engine),
+            self._register.refined(digest, engine or self.engine),
         )
 
     def glimpse(self, path: str) -> tuple[float, bool]:
         """A clip's seconds, and whether it is the example. Raises `InputError` where it is no sound."""
         waveform = audio.read(path)
         return waveform.seconds, audio.digest(waveform) == self._example_digest
+
+    def refined(self, path: str, engine: str) -> bool:
+        """Whether `engine` has brought a clip's voice closer. Raises `InputError` for no usable sound."""
+        return self._register.refined(audio.digest(audio.read(path)), engine)
 
     def mend(self, path: str, kind: str) -> tuple[int, np.ndarray]:
         """The clip mended, as (rate in Hz, int16 samples). A consent for the clip holds for it too."""
@@ -226,22 +252,24 @@ class Desk:
         if count > TEXT_LIMIT:
             raise InputError(words.say(page, "error.long_text", count=count, limit=TEXT_LIMIT))
         request = self._request(ask, page)
-        return self.start(session, page, True, lambda job: self._spoken(session, job, request))
+        return self._start(
+            session, page, request.engine, lambda job: self._spoken(session, job, request), speaks=True
+        )
 
     def refine(self, session: str, ask: Ask, page: str) -> Job:
         """Start bringing the voice of `ask.clip` closer to the clip. On Stop the best so far is kept."""
         request = self._request(ask, page)
-        return self.start(session, page, False, lambda job: self._refined(job, request))
+        return self._start(session, page, request.engine, lambda job: self._refined(job, request))
 
     def compare(self, session: str, ask: Ask, wanted: Wanted, page: str) -> Job:
         """Start comparing precisions in the voice of `ask.clip`; the job's token names the run."""
         plan = planned(self._request(ask, page), wanted, page)
-        return self.start(session, page, False, lambda job: self.booth.run(job, plan))
+        return self._start(session, page, plan.engine, lambda job: self.booth.run(job, plan))
 
     def again(self, session: str, token: str, page: str) -> Job:
         """Start making a take once more, to compare the bytes."""
         made = self._made(session, token, page)
-        return self.start(session, page, False, lambda job: self._repeated(job, made))
+        return self._start(session, page, made.request.engine, lambda job: self._repeated(job, made))
 
     def stop(self, session: str) -> None:
         """Stop what runs for this visitor; nothing happens where nothing runs."""
@@ -271,6 +299,7 @@ class Desk:
     def _request(self, ask: Ask, page: str) -> Request:
         if not ask.clip:
             raise InputError(words.say(page, "error.no_clip"))
+        spec = self.engines.spec(ask.engine or self.engine)
         reference = audio.read(ask.clip)
         digest = audio.digest(reference)
         consent = self._agreed(digest, ask.consent, page)
@@ -282,21 +311,24 @@ class Desk:
             repetition_penalty=ask.repetition_penalty,
             seed=ask.seed,
             speed=ask.speed,
-            prosody=ask.prosody,
+            prosody=ask.prosody if ask.prosody in spec.prosodies else "",  # else another engine's
         )
         return Request(
-            engine=self.engine,
+            engine=spec.name,
             text=ask.text,
             reference=reference,
             language=ask.language,
+            transcript=(spec.transcript and ask.transcript.strip()) or None,
             sampling=sampling,
             wish=Wish(ask.device, ask.precision),
             consent=consent,
-            refine=ask.closer and self._register.refined(digest, self.engine),
+            refine=ask.closer and self._register.refined(digest, spec.name),
         )
 
-    def start(self, session: str, page: str, speaks: bool, work: Callable[[Job], None]) -> Job:
-        job = Job(secrets.token_urlsafe(18), speaks)
+    def _start(
+        self, session: str, page: str, engine: str, work: Callable[[Job], None], speaks: bool = False
+    ) -> Job:
+        job = Job(secrets.token_urlsafe(18), engine, speaks)
         with self._guard:
             running = self._jobs.get(session)
             if running is not None and not running.finished:
@@ -337,7 +369,7 @@ class Desk:
     def _refined(self, job: Job, request: Request) -> None:
         voice = synthesis.refine(self.engines, request, job.run())
         if "refined" in voice.facts:
-            self._register.refine(audio.digest(request.reference), self.engine)
+            self._register.refine(audio.digest(request.reference), request.engine)
 
     def _repeated(self, job: Job, made: Made) -> None:
         for event in synthesis.clone(self.engines, made.request, job.run()):
@@ -386,6 +418,7 @@ class Desk:
         samples, rate = take.waveform.samples.numpy(), take.waveform.sample_rate
         card = Card(
             token=token,
+            engine=self.engines.spec(request.engine).title,
             text=request.text.strip(),
             seconds=take.waveform.seconds,
             sample_rate=rate,
@@ -444,10 +477,6 @@ class Desk:
     def probe(self) -> None:
         """Measure the machine again; later requests go by the new verdicts."""
         self.engines.table = device.probe(self.data / "probe.json", fresh=True)
-
-    def missing(self) -> str | None:
-        """In words, what the engine lacks; None where it is ready."""
-        return self.engines.missing(self.engine)
 
 
 def _lasting(request: Request, take: Take) -> Request:

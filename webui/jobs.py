@@ -34,6 +34,7 @@ class Card:
     """A take as the page shows it. `again` is the sha256 of the same recipe made once more."""
 
     token: str
+    engine: str  # its title
     text: str
     seconds: float
     sample_rate: int
@@ -59,6 +60,7 @@ class Job:
     """One piece of work for one visitor, as it stands now. Written by its thread, read by the page."""
 
     token: str
+    engine: str  # by name
     speaks: bool
     stage: str = "start"
     done: int = 0

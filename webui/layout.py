@@ -12,7 +12,7 @@ from gradio.i18n import I18nData
 
 from pipelines.install import Store
 from pipelines.types import Wish
-from webui import clone, compare, markup, models, settings, words
+from webui import choosing, clone, compare, markup, models, settings, words
 from webui.clone import QUIET, page_of
 from webui.handlers import Desk
 from webui.routes import LOOPBACK, app_options
@@ -41,14 +41,14 @@ def build(desk: Desk, wish: Wish | None = None, files: Store | None = None) -> g
         radios = settings.radios(I18nData, wish)
         clone.plain(markup.header(_bird(), "Myna", str(I18nData("tagline"))), elem_id="top")
         with gr.Tabs(elem_id="screens") as tabs:
-            with gr.Tab(I18nData("tab.clone"), id="clone"):
-                screen = clone.build(desk, I18nData, radios.device, radios.precision, shelf)
+            with gr.Tab(I18nData("tab.clone"), id="clone") as tab:
+                screen = clone.build(desk, I18nData, radios.device, radios.precision, shelf, tabs, tab)
             with gr.Tab(I18nData("tab.compare"), id="compare") as tab:
                 bench = compare.build(desk, I18nData, screen, radios.device, latest, tabs, tab)
             with gr.Tab(I18nData("tab.models"), id="models") as shelf_of_models:
                 models.build(desk.engines, files, I18nData, shelf_of_models)
-            with gr.Tab(I18nData("tab.settings"), id="settings"):
-                panel = settings.build(desk, I18nData, radios, screen, store)
+            with gr.Tab(I18nData("tab.settings"), id="settings") as tab:
+                panel = settings.build(desk, I18nData, radios, screen, store, tab)
         _wire_visits(page, desk, wish, screen, bench, panel, store, shelf)
     page.queue(default_concurrency_limit=None, api_open=False)
     return page
@@ -82,9 +82,12 @@ def _wire_visits(page, desk, wish, screen, bench, panel, store, shelf) -> None:
     ) -> list[object]:
         language = page_of(request)
         cards = desk.arrive(request.session_hash, tokens)
+        spec = desk.chosen(kept.get("engine") if isinstance(kept, dict) else None)
         return [
             *settings.arrival(desk, kept, wish, language),
-            *clone.look(desk, clip, language),
+            *choosing.offered(desk, spec.name, language),
+            *clone.fitted(spec, None, language),
+            *clone.look(desk, clip, spec.name, language),
             clone.shelved(cards, language),
             [card.token for card in cards],
             *compare.arrival(desk, run, language),
@@ -95,8 +98,8 @@ def _wire_visits(page, desk, wish, screen, bench, panel, store, shelf) -> None:
 
     filled = [
         panel.radios.device, panel.radios.precision, panel.table, panel.engine, panel.about,
-        screen.knobs.speed, screen.knobs.seed, screen.knobs.locked, *screen.of_clip, screen.takes, shelf,
-        bench.found, bench.latest,
+        screen.knobs.speed, screen.knobs.seed, screen.knobs.locked, *screen.choice.all, *screen.of_engine,
+        *screen.of_clip, screen.takes, shelf, bench.found, bench.latest,
     ]  # fmt: skip
     page.load(arrive, [store, shelf, bench.latest, screen.clip], filled, **QUIET)
     page.unload(leave)

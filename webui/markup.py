@@ -185,6 +185,7 @@ def _figures(card: Card, say) -> str:
     asked, used = card.precision.get("requested", ""), card.precision.get("used", "")
     shown = f"{used} ({asked})" if asked and asked != used else used
     figures = (
+        ("take.engine", card.engine, ""),
         ("take.similarity", likeness, "take.similarity.hint"),
         ("take.loudness", loud, ""),
         ("take.rtf", f"{card.rtf:.2f}", "take.rtf.hint"),
@@ -272,11 +273,15 @@ def _figures_of(verdict: Verdict) -> str:
     return f'<td class="number">{speed}</td><td class="number">{error}</td>'
 
 
-def engine(spec: Spec, missing: str | None, page: str) -> str:
-    """What is known of the engine."""
+def engines(specs: Iterable[tuple[Spec, str | None]], page: str) -> str:
+    """What is known of every engine, with what keeps it from speaking."""
+    heading = f"<h2>{escape(words.say(page, 'engine.heading'))}</h2>"
+    return heading + "".join(_engine(spec, missing, page) for spec, missing in specs)
+
+
+def _engine(spec: Spec, missing: str | None, page: str) -> str:
     state = missing or words.say(page, "engine.ready")
     rows = (
-        ("engine.name", spec.title),
         ("engine.languages", ", ".join(spec.languages)),
         ("engine.rate", f"{spec.sample_rate} Hz"),
         ("engine.state", state),
@@ -284,7 +289,7 @@ def engine(spec: Spec, missing: str | None, page: str) -> str:
     )
     body = "".join(f"<div><dt>{escape(words.say(page, k))}</dt><dd>{escape(v)}</dd></div>" for k, v in rows)
     note = f'<p class="hint">{escape(spec.note)}</p>' if spec.note else ""
-    return f'<h2>{escape(words.say(page, "engine.heading"))}</h2><dl class="facts">{body}</dl>{note}'
+    return f'<h3>{escape(spec.title)}</h3><dl class="facts">{body}</dl>{note}'
 
 
 def about(folder: str, page: str) -> str:

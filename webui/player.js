@@ -9,13 +9,22 @@
   /* ---------------------------------------------------------------- sound as it is made */
   const LEAD = 0.12; // seconds between arrival and playing: a late chunk then leaves no hole
   let context = null;
-  const live = {token: null, start: 0, end: 0, sources: new Set(), abort: null};
+  let wanted = window.mynaKnows.rate; // of the latest sound: engines, and their versions, differ
+  const live = {token: null, rate: wanted, start: 0, end: 0, sources: new Set(), abort: null};
   const heard = {seconds: 0, whileMaking: 0}; // for whoever wants to know, tests too
 
   const wake = () => {
-    // Browsers let sound out only from a click or a key; the sample rate of the engine spares resampling.
-    if (!context) context = new AudioContext({sampleRate: window.mynaKnows.rate});
+    // Browsers let sound out only from a click or a key; the sample rate of the sound spares resampling.
+    if (!context) context = new AudioContext({sampleRate: wanted});
     if (context.state === 'suspended') context.resume();
+  };
+
+  /* Before a sound that is likely to have another rate than the last context was made for. */
+  const retune = () => {
+    if (!context || context.sampleRate === wanted) return;
+    quieten();
+    context.close();
+    context = null;
   };
 
   const hush = () => {
@@ -26,7 +35,7 @@
   };
 
   const schedule = (samples) => {
-    const buffer = context.createBuffer(1, samples.length, window.mynaKnows.rate);
+    const buffer = context.createBuffer(1, samples.length, live.rate);
     buffer.copyToChannel(samples, 0);
     const source = context.createBufferSource();
     source.buffer = buffer;
@@ -57,7 +66,8 @@
     let rest = new Uint8Array(0);
     try {
       const answer = await fetch(address(path), {signal: live.abort.signal, credentials: 'same-origin'});
-      if (!answer.ok) return;
+      if (!answer.ok || live.token !== token) return;
+      live.rate = wanted = Number(answer.headers.get('X-Sample-Rate')) || wanted;
       const reader = answer.body.getReader();
       for (;;) {
         const {done, value} = await reader.read();
@@ -191,7 +201,10 @@
   const seen = (...names) => names.map((name) => document.getElementById(name)).find(visible);
 
   document.addEventListener('click', (event) => {
-    if (event.target.closest('#speak')) wake();
+    if (event.target.closest('#speak')) {
+      retune();
+      wake();
+    }
     if (event.target.closest('#stop')) hush();
   }, true);
 

@@ -44,13 +44,14 @@ def app_options(desk: Desk, loopback: bool) -> dict[str, object]:
 
 
 def routes(desk: Desk) -> list[Route]:
-    """`/myna/sound/TOKEN`: int16 PCM as it is made; `/myna/takes/TOKEN/NAME`: a take's file."""
+    """`/myna/sound/TOKEN`: int16 PCM as it is made, its rate a header; `/myna/takes/TOKEN/NAME`: a file."""
 
     async def sound(request: Request) -> Response:
         job = desk.sound(request.path_params["token"])
         if job is None or not await _signed_in(request):
             return Response(status_code=404)
-        return StreamingResponse(_pcm(job), media_type="application/octet-stream", headers=PRIVATE)
+        headers = PRIVATE | {"X-Sample-Rate": str(await _rate(job))}
+        return StreamingResponse(_pcm(job), media_type="application/octet-stream", headers=headers)
 
     async def file(request: Request) -> Response:
         path = desk.file(request.path_params["token"], request.path_params["name"])
@@ -183,6 +184,13 @@ async def _content(request: Request, content: bytes | None, name: str = "") -> R
         return Response(status_code=404)
     kind = "image/png" if name.endswith(".png") else "application/octet-stream"
     return Response(content, media_type=kind, headers=PRIVATE)
+
+
+async def _rate(job: Job) -> int:
+    """The rate in Hz of a job's sound, known when there is some; 0 where none will come."""
+    while not job.pcm and not job.silent:
+        await asyncio.sleep(GLANCE)
+    return job.rate
 
 
 async def _pcm(job: Job) -> AsyncIterator[bytes]:

@@ -51,7 +51,12 @@ class Panel:
 
 
 def build(
-    desk: Desk, t: Callable[[str], object], radios: Radios, screen: Screen, store: gr.BrowserState
+    desk: Desk,
+    t: Callable[[str], object],
+    radios: Radios,
+    screen: Screen,
+    store: gr.BrowserState,
+    tab: gr.Tab,
 ) -> Panel:
     """Lay out the screen and wire it. `store` keeps the choices in the browser."""
     with gr.Row(elem_classes="bench", equal_height=False):
@@ -76,6 +81,11 @@ def build(
     panel = Panel(radios, table, engine, about)
     _wire(desk, panel, screen, store, refusal, safe)
     _wire_probe(desk, panel, probe, probed)
+
+    def seen(request: gr.Request) -> str:
+        return markup.engines(desk.specs(), page_of(request))
+
+    tab.select(seen, None, engine, **AT_ONCE)
     return panel
 
 
@@ -133,6 +143,10 @@ def _wire(
         kept = kept if isinstance(kept, dict) else dict(NOTHING)
         return kept | {"speed": speed, "locked": bool(locked), "seed": int(seed or 0) if locked else None}
 
+    def engine(name: str | None, kept: object) -> dict:
+        return (kept if isinstance(kept, dict) else dict(NOTHING)) | {"engine": name}
+
+    screen.choice.engine.input(engine, [screen.choice.engine, store], store, **AT_ONCE)
     shown = [device, precision, refusal, safe, offered, store]
     gr.on([device.input, precision.input], chosen, [device, precision, store], shown, **AT_ONCE)
     safe.click(accept, [offered, store], shown, **AT_ONCE)
@@ -175,7 +189,7 @@ def arrival(desk: Desk, kept: object, wish: Wish, page: str) -> list[object]:
     return [
         *choices(desk, wish.device, wish.precision, page),
         markup.verdicts(desk.table, page),
-        markup.engine(desk.spec, desk.missing(), page),
+        markup.engines(desk.specs(), page),
         markup.about(str(desk.data.absolute()), page),
         gr.update(value=speed) if fast else gr.skip(),
         gr.update(value=seed) if seeded else gr.skip(),

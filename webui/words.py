@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pipelines.types import Spec
 from webui import models_words
 
 DEFAULT = "en"
@@ -28,14 +29,15 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     # --- clone: the voice
     "voice.heading": ("The voice", "声音"),
     "voice.hint": (
-        "Drop a clip of one person speaking, or record one. 5 to 15 clear seconds are best.",
-        "拖入或录制一段单人说话的录音，5 到 15 秒的清晰声音最好。",
+        "Drop a clip of one person speaking, or record one. {low:g} to {high:g} clear seconds are best.",
+        "拖入或录制一段单人说话的录音，{low:g} 到 {high:g} 秒的清晰声音最好。",
     ),
     "voice.label": ("Clip of the voice", "声音片段"),
     "voice.example": ("Use the example voice", "使用示例声音"),
     "voice.licence": ("The example voice. {licence}", "示例声音。{licence}"),
     "voice.refine": ("Bring it closer (about a minute)", "让声音更像（约一分钟）"),
     "voice.refine.on": ("Use the closer voice", "改用更像的声音"),
+    "transcript.label": ("What the clip says", "片段里说的话"),
     "coach.heading": ("About this clip", "关于这个片段"),
     "coach.good": ("Good", "好"),
     "coach.warn": ("Could be better", "可改进"),
@@ -50,8 +52,18 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "English text. Write [pause 0.5s] for a pause.",
         "请写英文。需要停顿时写 [pause 0.5s]。",
     ),
+    "text.hint.any": (
+        "Write [pause 0.5s] for a pause.",
+        "需要停顿时写 [pause 0.5s]。",
+    ),
     "text.count": ("{count} characters", "{count} 个字符"),
     "language.label": ("Language of the text", "文字的语言"),
+    "language.auto": ("Find out by itself", "自动识别"),
+    "language.en": ("English", "英语"),
+    "language.zh": ("Chinese (Mandarin)", "中文（普通话）"),
+    "language.yue": ("Cantonese", "粤语"),
+    "language.ja": ("Japanese", "日语"),
+    "language.ko": ("Korean", "韩语"),
     "advanced": ("Fine tuning", "细调"),
     "speed.label": ("Speed", "语速"),
     "speed.info": ("1 is the voice's own pace; 2 is twice as fast.", "1 为原速，2 为两倍速。"),
@@ -119,6 +131,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Your takes appear here. Press Speak to hear the first one.",
         "结果会出现在这里。按“开始说”试听第一条。",
     ),
+    "take.engine": ("Engine", "引擎"),
     "take.ready": ("The take is ready: {seconds:.1f} seconds.", "已完成：{seconds:.1f} 秒。"),
     "take.ai": ("AI-generated", "AI 生成"),
     "take.stopped": ("stopped early", "提前停止"),
@@ -244,7 +257,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "compare.voice.other": ("Choose another clip", "换一个片段"),
     "compare.modes": ("Precisions to compare with float32", "与 float32 比较的精度"),
     "compare.modes.not": ("Not possible here", "本机不可用"),
-    "compare.engine": ("Engine", "引擎"),
+    "compare.engine": (
+        "{title} speaks, as chosen on the Clone screen.",
+        "由 {title} 说话，在“克隆”页上选择。",
+    ),
     "compare.texts": ("Sentences", "句子"),
     "compare.texts.info": (
         "One a line, each a trial of its own. Ten seconds or less are best for listening.",
@@ -498,7 +514,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "settings.probing": ("Measuring every precision …", "正在测量各种精度……"),
     "settings.probed": ("Measured again.", "已重新测量。"),
     "settings.table": ("What the probe found", "检测结果"),
-    "engine.heading": ("The engine", "引擎"),
+    "engine.heading": ("The engines", "引擎"),
+    "engine.absent": ("not installed: see Models", "未安装：见“模型”页"),
+    "engine.way": ("Open Models", "打开“模型”页"),
     "engine.name": ("Engine", "引擎"),
     "engine.source": ("Weights", "权重"),
     "engine.rate": ("Sound", "声音"),
@@ -520,6 +538,18 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "每个文件的元数据都注明为 AI 生成语音。请只在得到本人同意后使用他人的声音。",
     ),
 } | dict(models_words.TEXTS)
+
+# Engines speak English of themselves: a line about each, and why the words of the clip help it.
+CHINESE_ENGINES: Mapping[str, tuple[str, str]] = {
+    "small": (
+        "任何电脑都能用，无需下载；说英语。",
+        "可不填：填写后，活泼语调会沿用片段自己的节奏和语调。",
+    ),
+    "gpt_sovits": (
+        "用 3 到 10 秒录音克隆声音；写出片段里说的话会更像。",
+        "从这些话接着说，声音会更像。v3 和 v4 必须填写，其他版本可不填。",
+    ),
+}
 
 # The coach speaks English; these say the same by its findings' kinds and values.
 CHINESE_FINDINGS: Mapping[str, str] = {
@@ -612,6 +642,13 @@ def catalogue(language: str) -> dict[str, str]:
 def measure(page: str, name: str, label: str, sentence: str) -> tuple[str, str]:
     """A measure's label and sentence in the page's language; English where none is written."""
     return CHINESE_MEASURES.get(name, (label, sentence)) if page == "zh" else (label, sentence)
+
+
+def engine(page: str, spec: Spec) -> tuple[str, str]:
+    """A line about an engine, and why it asks what the clip says, in the page's language where written."""
+    line = spec.note.partition(". ")[0].rstrip(".") + "." if spec.note else ""
+    english = (line, spec.transcript)
+    return CHINESE_ENGINES.get(spec.name, english) if page == "zh" else english
 
 
 def card(page: str, level: str, sounds: str, costs: str, cost: object) -> tuple[str, str]:

@@ -25,6 +25,10 @@ SPEC = Spec(
         "Copies a voice from 3 to 10 seconds; nearer where the clip's own words are given. Its weights are "
         "about 0.5 GB and are installed from the official files."
     ),
+    transcript=(
+        "The voice comes nearer, since it goes on from these words. Versions 3 and 4 need them; for the "
+        "others they are optional."
+    ),
 )
 
 

@@ -29,6 +29,7 @@ SPEC = Spec(
     ),
     prosodies=("steady", "lively"),
     drawn=("lively",),
+    transcript="Optional: with these words, lively prosody goes on in the clip's own rhythm and melody.",
 )
 
 

@@ -1,0 +1,154 @@
+"""The choice of engine: behind the page on two toys, and on the page in a real browser."""
+# ruff: noqa: F811 (fixtures of test_page are arguments here)
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+from playwright.sync_api import Page, expect  # noqa: E402
+
+from pipelines import audio  # noqa: E402
+from pipelines.registry import ENGINES, Engines  # noqa: E402
+from pipelines.types import InputError  # noqa: E402
+from tests import parrot, test_page, toy  # noqa: E402
+from tests.conftest import make_speech  # noqa: E402
+from tests.test_page import browser, first_take, playing, seconds_of, serious, served, speak, visit  # noqa: E402, F401
+from tests.test_request import TABLE, ask, done  # noqa: E402
+from webui import choosing, markup, words  # noqa: E402
+from webui.handlers import Desk  # noqa: E402
+
+
+def engines_in(folder: Path, installed: bool = True) -> Engines:
+    """Two engines of which the second is installed or not."""
+    for name in ("toy", *(["parrot"] if installed else [])):
+        (folder / "models" / name).mkdir(parents=True, exist_ok=True)
+        (folder / "models" / name / "config.json").write_text("{}")
+    return Engines(folder / "models", folder / "data", TABLE, {"toy": toy, "parrot": parrot})
+
+
+def desk_in(folder: Path, installed: bool = True) -> Desk:
+    return Desk(engines_in(folder, installed), folder / "data", "toy")
+
+
+@pytest.fixture
+def clip(tmp_path) -> str:
+    path = tmp_path / "clip.wav"
+    audio.write(path, make_speech(4.0), generated=False)
+    return str(path)
+
+
+# --- behind the page ---------------------------------------------------------------------
+
+
+def test_the_engine_and_the_words_of_the_clip_reach_recipe_card_and_second_making(tmp_path, clip):
+    desk = desk_in(tmp_path)
+    asked = ask(clip, engine="parrot", language="zh", transcript="  What it says. ")
+    job = done(desk.speak("me", asked, "en"))
+    recipe = json.loads(desk.file(job.token, "recipe.json").read_text())
+    assert (recipe["engine"], recipe["language"]) == ("parrot", "zh")
+    assert recipe["transcript"] == "What it says."
+    assert job.rate == job.card.sample_rate == parrot.SAMPLE_RATE  # the loaded version's, not the spec's
+    assert "Parrot" in markup.take(job.card, "en")
+    again = done(desk.again("me", job.token, "en"))
+    assert again.error is None and again.card.again == job.card.sha256
+
+
+def test_without_a_choice_the_servers_engine_speaks_and_leaves_out_what_it_does_not_ask(tmp_path, clip):
+    desk = desk_in(tmp_path)
+    job = done(desk.speak("me", ask(clip, transcript="left over", prosody="another's"), "en"))
+    recipe = json.loads(desk.file(job.token, "recipe.json").read_text())
+    assert recipe["engine"] == "toy" and recipe["transcript"] is None and job.card.engine == "Toy"
+
+
+def test_what_an_engine_cannot_do_is_a_sentence(tmp_path, clip):
+    desk = desk_in(tmp_path)
+    with pytest.raises(InputError, match="no engine 'dodo'; there are toy, parrot"):
+        desk.speak("me", ask(clip, engine="dodo"), "en")
+    job = done(desk.speak("me", ask(clip, engine="toy", language="zh"), "en"))
+    assert "Toy does not speak 'zh'" in job.error and job.card is None
+
+
+def test_an_engine_without_weights_says_so_and_nothing_else_changes(tmp_path, clip):
+    desk = desk_in(tmp_path, installed=False)
+    job = done(desk.speak("me", ask(clip, engine="parrot"), "en"))
+    assert job.error == parrot.missing(tmp_path) and desk.missing(job.engine) is not None
+    assert desk.chosen("parrot").name == desk.chosen("dodo").name == desk.chosen(["x"]).name == "toy"
+    assert done(desk.speak("me", ask(clip), "en")).error is None
+
+
+def test_a_voice_is_closer_only_for_the_engine_that_brought_it_closer(tmp_path, clip):
+    desk = desk_in(tmp_path)
+    assert done(desk.refine("me", ask(clip), "en")).error is None
+    assert desk.clip(clip).refined and not desk.clip(clip, "parrot").refined
+    assert done(desk.speak("me", ask(clip, engine="parrot"), "en")).error is None
+
+
+def test_every_language_and_engine_has_a_name_in_both_languages(tmp_path):
+    engines = Engines(tmp_path, tmp_path, TABLE)
+    for name in ENGINES:
+        spec = engines.spec(name)
+        assert name in words.CHINESE_ENGINES and spec.transcript
+        assert words.engine("en", spec) != words.engine("zh", spec)
+        for page in ("en", "zh"):
+            assert all(label != code for label, code in choosing.languages(spec, page))
+    assert choosing.languages(parrot.SPEC, "en")[0] == ("Find out by itself", "auto")
+
+
+# --- on the page -------------------------------------------------------------------------
+
+on_the_page = test_page.pytestmark
+
+
+def choice(page: Page, title: str):
+    return page.get_by_role("radio", name=re.compile(f"^{title}"))
+
+
+@on_the_page
+def test_another_engine_changes_what_is_offered_and_the_take_says_who_spoke(visit, tmp_path):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+    with served(tmp_path, engines=engines_in(tmp_path), pace=0.0) as address:
+        page = visit(address, viewport={"width": 390, "height": 844})
+        page.get_by_role("button", name="Fine tuning").click()
+        expect(choice(page, "Toy")).to_be_checked()
+        expect(page.get_by_label("Liveliness").first).to_be_visible()
+        expect(page.get_by_label("What the clip says")).to_be_hidden()
+        choice(page, "Parrot").focus()
+        page.keyboard.press("Space")
+        said = page.get_by_label("What the clip says")
+        expect(said).to_be_visible()
+        expect(page.get_by_text("It repeats these words best.")).to_be_visible()
+        expect(page.get_by_text("3 to 9 clear seconds")).to_be_visible()
+        expect(page.get_by_label("Liveliness").first).to_be_hidden()
+        expect(page.get_by_role("button", name="Bring it closer")).to_be_hidden()
+        expect(page.get_by_label("Language of the text")).to_have_value("Find out by itself")
+        assert serious(axe, page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        said.fill("A bird that speaks.")
+        speak(page)
+        card = first_take(page)
+        expect(card.locator(".figures .engine")).to_contain_text("Parrot")
+        assert page.evaluate("window.myna.live.rate") == parrot.SAMPLE_RATE
+        assert page.evaluate("window.myna.heard.seconds") == pytest.approx(seconds_of(card), abs=0.01)
+        page.get_by_role("tab", name="Compare").click()
+        expect(page.locator("#compare-voice")).to_contain_text("Parrot speaks")
+        page.reload()
+        expect(choice(page, "Parrot")).to_be_checked(timeout=20_000)  # remembered
+        expect(said).to_be_visible()
+        page.get_by_role("button", name="Fine tuning").click()
+        expect(page.get_by_label("Liveliness").first).to_be_hidden()
+        expect(page.locator("#prosody")).to_be_hidden()
+        (tmp_path / "models/parrot/config.json").unlink()
+        speak(page)
+        expect(page.locator("#notice")).to_contain_text("The parrot has flown away")
+        page.locator("#way").click()
+        expect(page.locator("#models")).to_be_visible()
+        page.get_by_role("tab", name="Clone").click()
+        expect(choice(page, "Toy")).to_be_checked()
+        expect(page.locator("#engine-others")).to_contain_text("Parrot — not installed: see Models")
+        expect(page.locator("#engine-others input")).to_be_disabled()

@@ -1,0 +1,106 @@
+"""The choice of engine on the Clone screen, and what the page offers of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+
+import gradio as gr
+
+from pipelines.types import Spec
+from webui import words
+from webui.handlers import Desk
+
+plain = partial(gr.HTML, apply_default_css=False)  # HTML that our own style sheet alone dresses
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engines that can be chosen, those that are not installed, and the way to install them."""
+
+    engine: gr.Radio
+    others: gr.HTML
+    way: gr.Button
+
+    @property
+    def all(self) -> list[gr.components.Component]:
+        """In the order of `offered`."""
+        return [self.engine, self.others, self.way]
+
+
+def build(desk: Desk, t: Callable[[str], object]) -> Choice:
+    """Lay out the choice; hidden on a server with one engine. What it offers comes with `offered`."""
+    several = len(desk.engines.names()) > 1
+    with gr.Column(elem_classes="sheet", visible=several):
+        engine = gr.Radio(
+            [(desk.spec.title, desk.engine)], value=desk.engine, label=t("engine.name"),
+            elem_id="engine-choice",
+        )  # fmt: skip
+        others = plain(elem_id="engine-others")
+        with gr.Row(elem_classes="chips"):
+            way = gr.Button(t("engine.way"), elem_id="engine-way", size="sm", visible=False)
+    return Choice(engine, others, way)
+
+
+def offered(desk: Desk, before: object, page: str) -> list[object]:
+    """For `Choice.all`: the engines that can be chosen, and those that are not installed.
+
+    `before` is what was chosen, or what a browser kept; it stays where it is ready.
+    """
+    engines = desk.specs()
+    ready = [spec for spec, missing in engines if missing is None]
+    absent = [spec for spec, missing in engines if missing is not None]
+    choices = [(_titled(spec, page), spec.name) for spec in ready]
+    chosen = desk.chosen(before)
+    return [
+        gr.update(choices=choices, value=chosen.name if chosen in ready else None),
+        _absent(absent, page),
+        gr.update(visible=bool(absent)),
+    ]
+
+
+def _titled(spec: Spec, page: str) -> str:
+    line, _ = words.engine(page, spec)
+    return f"{spec.title} — {line}" if line else spec.title
+
+
+def _absent(specs: Iterable[Spec], page: str) -> str:
+    """Engines that cannot be chosen, as choices that cannot be made."""
+    rows = "".join(
+        f'<li><label><input type="radio" disabled> <b>{escape(spec.title)}</b> — '
+        f"{escape(words.say(page, 'engine.absent'))}</label></li>"
+        for spec in specs
+    )
+    return f"<ul>{rows}</ul>" if rows else ""
+
+
+# --- what the page offers of an engine ----------------------------------------------------
+
+
+def languages(spec: Spec, page: str) -> list[tuple[str, str]]:
+    """The engine's languages by their names, finding out by itself first."""
+    codes = sorted(spec.languages, key=lambda code: code != "auto")
+    return [(_named(f"language.{code}", code, page), code) for code in codes]
+
+
+def spoken(spec: Spec, page: str) -> dict:
+    """The update of the language's choice.
+
+    It begins anew with each engine: one that has a single language would else leave it chosen for the next.
+    """
+    choices = languages(spec, page)
+    return gr.update(choices=choices, value=choices[0][1], visible=len(choices) > 1)
+
+
+def ways(spec: Spec, before: str | None, page: str) -> dict:
+    """The update of a choice among the engine's ways to say a sentence; hidden where there is but one."""
+    choices = [(_named(f"prosody.{way}", way, page), way) for way in spec.prosodies]
+    value = before if before in spec.prosodies else next(iter(spec.prosodies), None)
+    return gr.update(choices=choices, value=value, visible=len(choices) > 1)
+
+
+def _named(key: str, name: str, page: str) -> str:
+    """What people call it, where that is written; else its name."""
+    return words.say(page, key) if key in words.TEXTS else name
