@@ -133,13 +133,11 @@ def sentences(number: int, seed: int) -> list[str]:
     """So many different sentences."""
     chance = random.Random(seed)
     made: dict[str, None] = {}
-    for tries in range(50 * number):
+    for _ in range(50 * number):
         if len(made) == number:
             return list(made)
         made[_tidy(_kind(chance)(chance))] = None
-    raise ValueError(
-        f"This grammar has no {number} different sentences ({tries + 1} tries gave {len(made)})."
-    )
+    raise ValueError(f"This grammar has no {number} different sentences; {len(made)} were found.")
 
 
 def hard(number: int, seed: int) -> list[str]:
