@@ -20,7 +20,7 @@ from tests import parrot, test_page, toy  # noqa: E402
 from tests.conftest import make_speech  # noqa: E402
 from tests.test_page import browser, first_take, playing, seconds_of, serious, served, speak, visit  # noqa: E402, F401
 from tests.test_request import TABLE, ask, done  # noqa: E402
-from webui import choosing, markup, words  # noqa: E402
+from webui import markup, words  # noqa: E402
 from webui.handlers import Desk  # noqa: E402
 
 
@@ -87,6 +87,8 @@ def test_a_voice_is_closer_only_for_the_engine_that_brought_it_closer(tmp_path, 
     assert done(desk.refine("me", ask(clip), "en")).error is None
     assert desk.clip(clip).refined and not desk.clip(clip, "parrot").refined
     assert done(desk.speak("me", ask(clip, engine="parrot"), "en")).error is None
+    closer = done(desk.speak("me", ask(clip), "en")).card
+    assert "How the voice was made: refined: 5 steps" in markup.take(closer, "en")
 
 
 def test_every_language_and_engine_has_a_name_in_both_languages(tmp_path):
@@ -96,8 +98,8 @@ def test_every_language_and_engine_has_a_name_in_both_languages(tmp_path):
         assert name in words.CHINESE_ENGINES and spec.transcript
         assert words.engine("en", spec) != words.engine("zh", spec)
         for page in ("en", "zh"):
-            assert all(label != code for label, code in choosing.languages(spec, page))
-    assert choosing.languages(parrot.SPEC, "en")[0] == ("Find out by itself", "auto")
+            assert all(label != code for label, code in words.languages(page, spec))
+    assert words.languages("en", parrot.SPEC)[0] == ("Find out by itself", "auto")
 
 
 # --- on the page -------------------------------------------------------------------------

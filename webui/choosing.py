@@ -79,28 +79,17 @@ def _absent(specs: Iterable[Spec], page: str) -> str:
 # --- what the page offers of an engine ----------------------------------------------------
 
 
-def languages(spec: Spec, page: str) -> list[tuple[str, str]]:
-    """The engine's languages by their names, finding out by itself first."""
-    codes = sorted(spec.languages, key=lambda code: code != "auto")
-    return [(_named(f"language.{code}", code, page), code) for code in codes]
-
-
 def spoken(spec: Spec, page: str) -> dict:
     """The update of the language's choice.
 
     It begins anew with each engine: one that has a single language would else leave it chosen for the next.
     """
-    choices = languages(spec, page)
+    choices = words.languages(page, spec)
     return gr.update(choices=choices, value=choices[0][1], visible=len(choices) > 1)
 
 
 def ways(spec: Spec, before: str | None, page: str) -> dict:
     """The update of a choice among the engine's ways to say a sentence; hidden where there is but one."""
-    choices = [(_named(f"prosody.{way}", way, page), way) for way in spec.prosodies]
+    choices = [(words.named(page, f"prosody.{way}", way), way) for way in spec.prosodies]
     value = before if before in spec.prosodies else next(iter(spec.prosodies), None)
     return gr.update(choices=choices, value=value, visible=len(choices) > 1)
-
-
-def _named(key: str, name: str, page: str) -> str:
-    """What people call it, where that is written; else its name."""
-    return words.say(page, key) if key in words.TEXTS else name

@@ -433,6 +433,7 @@ class Desk:
             stopped=take.stopped,
             refined="refined" in take.voice.facts,
             heard=take.voice.facts.get("heard", ""),
+            voice="; ".join(f"{n}: {told}" for n, told in take.voice.facts.items() if n != "heard"),
             prosody=request.sampling.prosody,
             outline=tuple(picture.outline(samples)),
             top_hz=picture.top_hz(rate),

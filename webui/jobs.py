@@ -49,6 +49,7 @@ class Card:
     stopped: bool
     refined: bool
     heard: str  # what the engine took the clip to say; empty where it does not listen for words
+    voice: str  # what else it says of how it made the voice
     prosody: str
     outline: tuple[float, ...]
     top_hz: float

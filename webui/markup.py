@@ -150,7 +150,9 @@ def take(card: Card, page: str) -> str:
 
 
 def _heard(card: Card, say) -> str:
-    return f'<p class="hint">{say("take.heard", words=card.heard)}</p>' if card.heard else ""
+    lines = [say("take.heard", words=card.heard)] if card.heard else []
+    lines += [say("take.voice", facts=card.voice)] if card.voice else []
+    return "".join(f'<p class="hint">{line}</p>' for line in lines)
 
 
 def _remake(card: Card, say) -> str:
@@ -282,7 +284,7 @@ def engines(specs: Iterable[tuple[Spec, str | None]], page: str) -> str:
 def _engine(spec: Spec, missing: str | None, page: str) -> str:
     state = missing or words.say(page, "engine.ready")
     rows = (
-        ("engine.languages", ", ".join(spec.languages)),
+        ("engine.languages", ", ".join(name for name, _ in words.languages(page, spec))),
         ("engine.rate", f"{spec.sample_rate} Hz"),
         ("engine.state", state),
         ("engine.source", spec.source),

@@ -180,6 +180,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "已重做：这次字节不同（{other}）。此后有东西变了，请看配方里的 machine 和 placement。",
     ),
     "take.heard": ("The clip was heard as: {words}", "片段听到的内容：{words}"),
+    "take.voice": ("How the voice was made: {facts}", "声音的制作：{facts}"),
     "take.delete": ("Delete", "删除"),
     "take.deleted": ("The take is deleted.", "已删除。"),
     "stage.listen": ("Listen", "听"),
@@ -642,6 +643,17 @@ def catalogue(language: str) -> dict[str, str]:
 def measure(page: str, name: str, label: str, sentence: str) -> tuple[str, str]:
     """A measure's label and sentence in the page's language; English where none is written."""
     return CHINESE_MEASURES.get(name, (label, sentence)) if page == "zh" else (label, sentence)
+
+
+def named(page: str, key: str, name: str) -> str:
+    """What people call it, where that is written under the key; else its name."""
+    return say(page, key) if key in TEXTS else name
+
+
+def languages(page: str, spec: Spec) -> list[tuple[str, str]]:
+    """An engine's languages as (name, code), finding out by itself first."""
+    codes = sorted(spec.languages, key=lambda code: code != "auto")
+    return [(named(page, f"language.{code}", code), code) for code in codes]
 
 
 def engine(page: str, spec: Spec) -> tuple[str, str]:
