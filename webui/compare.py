@@ -74,7 +74,10 @@ def build(
             with gr.Column(elem_classes="sheet"):
                 plain(markup.heading(str(t("compare.heading"))))
                 plain(markup.hint(str(t("compare.hint"))))
-                modes = gr.CheckboxGroup([], label=t("compare.modes"), elem_id="compare-modes")
+                able, ticked = _offered(desk, desk.spec, "auto")
+                modes = gr.CheckboxGroup(
+                    able, value=ticked, label=t("compare.modes"), elem_id="compare-modes"
+                )
                 impossible = plain(elem_id="compare-impossible")
                 plain(f"<h3>{t('compare.voice')}</h3>")
                 voice = plain(elem_id="compare-voice")
@@ -166,15 +169,30 @@ def _voice(desk: Desk, path: str | None, ticked: bool, spec: Spec, page: str) ->
 
 
 def _modes(desk: Desk, spec: Spec, place: str, chosen: list[str], page: str) -> list[object]:
-    """What can be chosen, each with its verdict, and what cannot with the reason."""
+    """What can be chosen, each with its verdict, and what cannot with the reason.
+
+    What is ticked is left alone unless it cannot be had: an answer may be late, and somebody quicker.
+    """
     place = desk.wish(place, "auto").device
     found = desk.booth.modes(spec.name, place)
     here = desk.choice(desk.wish(place, "auto")).placement.device
-    able = [mode for mode, (possible, _) in found.items() if possible and mode != "float32"]
+    able, promising = _offered(desk, spec, place)
     choices = [(labelled(desk, here, mode, page), mode) for mode in able]
-    kept = [mode for mode in chosen or [] if mode in able] or _promising(desk, here, able)
+    kept = [mode for mode in chosen or [] if mode in able]
+    update = {} if kept == (chosen or []) else {"value": kept or promising}
     reasons = {mode: reason for mode, (possible, reason) in found.items() if not possible}
-    return [gr.update(choices=choices, value=kept), results.impossible(reasons, page)]
+    return [gr.update(choices=choices, **update), results.impossible(reasons, page)]
+
+
+def _offered(desk: Desk, spec: Spec, place: str) -> tuple[list[str], list[str]]:
+    """The modes that can be compared with float32 there, and those of them ticked until somebody chooses."""
+    able = [
+        mode
+        for mode, (possible, _) in desk.booth.modes(spec.name, place).items()
+        if possible and mode != "float32"
+    ]
+    here = desk.choice(desk.wish(place, "auto")).placement.device
+    return able, _promising(desk, here, able)
 
 
 def _promising(desk: Desk, place: str, able: list[str]) -> list[str]:
