@@ -26,7 +26,7 @@ STOPPED = 130
 WORDING = "Stated by running Myna's command line on this reference: I have the right to use this voice."
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage, and exits with 2."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """All flags of the command line, with their help."""
-    flags = _Parser(
+    flags = Parser(
         prog="python -m pipelines.clone",
         description="Say a text in the voice of a reference clip. By running it you state that you have "
         "the right to use this voice; the statement and its time go into the file's recipe.",

@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 
 from pipelines import audio, device, measures, synthesis
+from pipelines.clone import MENDABLE, STOPPED, Parser
 from pipelines.device import MODES, Refusal
 from pipelines.measures import MEASURES, Heard
 from pipelines.registry import ENGINES, Engines
@@ -872,20 +873,12 @@ def _pooled(levels: np.ndarray, width: int) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------ the command line
 
-STOPPED, MENDABLE = 130, 2
 WORDING = "Stated by running Myna's comparison on this reference: I have the right to use this voice."
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage, and exits with 2."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(MENDABLE, f"{self.prog}: {message}\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """All flags of the command line, with their help."""
-    flags = _Parser(
+    flags = Parser(
         prog="python -m pipelines.compare",
         description="Say texts at several precisions, measure them beside one another and write a report. By "
         "running it you state that you have the right to use this voice.",

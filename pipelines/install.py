@@ -30,6 +30,7 @@ from huggingface_hub.utils import WeakFileLock
 
 from pipelines import checkpoint, registry
 from pipelines.catalogue import Catalogue, Edition, File, Part
+from pipelines.clone import MENDABLE, STOPPED, Parser
 from pipelines.hub import PATIENCE, Setback, draft_of, fetch, told_bytes
 from pipelines.types import Cancelled, InputError, Run
 
@@ -37,7 +38,6 @@ ENGINES: Mapping[str, str] = {"gpt_sovits": "pipelines.engines.gpt_sovits"}
 INBOX = "official"  # in the folder of models: where a person may put files, and where fetched ones lie
 ENDINGS = (".pth", ".ckpt", ".pt", ".bin", ".safetensors")
 DEEP, MANY = 6, 1_000  # folders within folders, and files, that are looked at
-MENDABLE, STOPPED = 2, 130
 SPARE = 200_000_000  # bytes of the disk left to others
 
 
@@ -598,16 +598,9 @@ def _prune(folder: Path, root: Path) -> None:
 # -------------------------------------------------------------------------------- command line
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage, and exits with 2."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(MENDABLE, f"{self.prog}: {message}\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """All flags of the command line, with their help."""
-    flags = _Parser(
+    flags = Parser(
         prog="python -m pipelines.install",
         description="Install an engine from its official files: those here, and the others from the hub.",
     )
