@@ -29,8 +29,8 @@ import jiwer
 import torch
 from torch import Tensor
 
-from bench.quality import Independent, Recogniser, plain, speakers
-from pipelines import audio
+from bench.quality import Independent, plain, speakers
+from pipelines import audio, measures
 from pipelines.device import Placement
 from pipelines.engines import small
 from pipelines.engines.small import prosody, style
@@ -172,7 +172,7 @@ def hard(
     engine: Engine, voice: Voice, number: int, rendered: int, sampling: Sampling, told: Callable
 ) -> Figures:
     """Hard texts: symbols said once and in order, all of them; words heard by Whisper base, some of them."""
-    recognise = Recogniser() if rendered else None
+    recognise = measures.recogniser() if rendered else None
     symbols, wrong, heard = 0, 0, []
     every = max(1, number // rendered) if rendered else number + 1
     for index, text in enumerate(texts.hard(number, seed=5)):
@@ -254,7 +254,7 @@ def listened(waveform: Waveform) -> Heard:
 
 def people(engine: Engine, folder: Path, seeds: Sequence[int]) -> dict[str, Figures]:
     """Clones of people in either prosody, judged against the clips that were not cloned."""
-    judge, recognise = Independent(), Recogniser()
+    judge, recognise = Independent(), measures.recogniser()
     rows: dict[str, list[Figures]] = {}
     for speaker in speakers(folder):
         voice = engine.listen(speaker.cloned, None, Run())

