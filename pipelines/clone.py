@@ -13,13 +13,25 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines import audio, device
 from pipelines.registry import ENGINES, Engines
 from pipelines.synthesis import clone
-from pipelines.types import Cancelled, Consent, InputError, Request, Run, Sampling, Take, Unsound, Wish
+from pipelines.types import (
+    Cancelled,
+    Consent,
+    InputError,
+    Request,
+    Run,
+    Sampling,
+    Spec,
+    Take,
+    Unsound,
+    Wish,
+)
 
 MENDABLE = 2
 STOPPED = 130
@@ -49,11 +61,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     flags.add_argument("--precision", default="auto", help=f"auto, {', '.join(device.MODES)}")
     flags.add_argument("--seed", type=int, help="the same seed gives the same sound; without it, a new one")
-    flags.add_argument("--speed", type=float, default=1.0, help="2 is twice as fast")
-    flags.add_argument("--prosody", default="", help="the way to say it, where an engine has several")
-    flags.add_argument("--temperature", type=float, default=1.0, help="of what is drawn; 0 is greedy")
-    flags.add_argument("--top-k", type=int, default=0, help="draw from the k likeliest; 0 is from all")
-    flags.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest that sum to p")
+    add_knobs(flags)
     flags.add_argument("--refine", action="store_true", help="bring the voice nearer first (about a minute)")
     flags.add_argument("--json", action="store_true", help="print one JSON object about the take")
     flags.add_argument("--models", type=Path, default=Path("models"), help="folder of the engines' weights")
@@ -61,6 +69,24 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, default=Path("data"), help="folder of refined voices and verdicts"
     )
     return flags
+
+
+def add_knobs(flags: argparse.ArgumentParser) -> None:
+    """The flags of what `Sampling` holds beside the seed; without one, it is as is usual for the engine."""
+    flags.add_argument("--speed", type=float, help="2 is twice as fast")
+    flags.add_argument("--prosody", help="the way to say it, where an engine has several")
+    flags.add_argument("--temperature", type=float, help="of what is drawn; 0 is greedy")
+    flags.add_argument("--top-k", type=int, help="draw from the k likeliest; 0 is from all")
+    flags.add_argument("--top-p", type=float, help="draw from the likeliest that sum to p")
+    flags.add_argument("--repetition-penalty", type=float, help="make what was said less likely; 1 is none")
+    flags.add_argument("--steps", type=int, help="of an engine that renders in steps; more take longer")
+
+
+def knobs(options: argparse.Namespace, spec: Spec) -> Sampling:
+    """What the flags of `add_knobs` ask for, the rest as is usual for the engine."""
+    names = ("speed", "prosody", "temperature", "top_k", "top_p", "repetition_penalty", "steps")
+    asked = {name: getattr(options, name) for name in names}
+    return replace(spec.usual, **{name: value for name, value in asked.items() if value is not None})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,14 +121,7 @@ def _take(options: argparse.Namespace, run: Run) -> Take:
         reference=reference,
         language=options.language,
         transcript=options.transcript,
-        sampling=Sampling(
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            seed=_seed(options.seed),
-            speed=options.speed,
-            prosody=options.prosody,
-        ),
+        sampling=replace(knobs(options, engines.spec(options.engine)), seed=_seed(options.seed)),
         wish=Wish(options.device, options.precision),
         consent=Consent(WORDING, datetime.now(UTC).isoformat(timespec="seconds")),
         refine=options.refine,

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from pipelines import audio, device, measures, synthesis
-from pipelines.clone import MENDABLE, STOPPED, Parser
+from pipelines.clone import MENDABLE, STOPPED, Parser, add_knobs, knobs
 from pipelines.device import MODES, Refusal
 from pipelines.measures import MEASURES, Heard
 from pipelines.registry import ENGINES, Engines
@@ -896,11 +896,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--language", default="en", help="of the texts")
     flags.add_argument("--transcript", help="what the reference says, for engines that use it")
     flags.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    flags.add_argument("--speed", type=float, default=1.0, help="2 is twice as fast")
-    flags.add_argument("--prosody", default="", help="the way to say it, where an engine has several")
-    flags.add_argument("--temperature", type=float, default=1.0, help="of what is drawn; 0 is greedy")
-    flags.add_argument("--top-k", type=int, default=0, help="draw from the k likeliest; 0 is from all")
-    flags.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest that sum to p")
+    add_knobs(flags)
     flags.add_argument("--refine", action="store_true", help="bring the voice nearer first (about a minute)")
     flags.add_argument("--stages-alone", action="store_true", help="also lower each stage by itself")
     flags.add_argument("--no-words", action="store_true", help="do not count words misheard (it takes time)")
@@ -935,9 +931,10 @@ def _compared(options: argparse.Namespace, run: Run) -> tuple[Comparison, list[s
 
     report.check_writable(options.out)
     recipe = None if options.recipe is None else read_recipe(options.recipe)
-    plan = _plan(options) if recipe is None else plan_of(recipe, audio.read(options.reference), _consent())
+    reference = audio.read(options.reference)
     device.settle_threads()
     engines = Engines(options.models, options.data, device.probe(options.data / "probe.json"))
+    plan = _plan(options, reference, engines) if recipe is None else plan_of(recipe, reference, _consent())
     for event in compare(engines, plan, run):
         if isinstance(event, Comparison):
             report.write(event, options.out)
@@ -946,25 +943,19 @@ def _compared(options: argparse.Namespace, run: Run) -> tuple[Comparison, list[s
     raise RuntimeError("A comparison ended without a result.")
 
 
-def _plan(options: argparse.Namespace) -> Plan:
+def _plan(options: argparse.Namespace, reference: Waveform, engines: Engines) -> Plan:
     texts = list(options.text)
     if options.text_file is not None:
         texts += _lines(options.text_file)
     return Plan(
         engine=options.engine,
-        reference=audio.read(options.reference),
+        reference=reference,
         texts=tuple(texts),
         modes=tuple(mode.strip() for mode in options.modes.split(",")),
         seeds=seeds(options.seeds),
         language=options.language,
         transcript=options.transcript,
-        sampling=Sampling(
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            speed=options.speed,
-            prosody=options.prosody,
-        ),
+        sampling=knobs(options, engines.spec(options.engine)),
         consent=_consent(),
         device=options.device,
         refine=options.refine,

@@ -105,6 +105,10 @@ def check(engines: Engines, request: Request) -> None:
     if sampling.prosody and sampling.prosody not in spec.prosodies:
         ways = f"it speaks {' or '.join(spec.prosodies)}" if spec.prosodies else "it has only its own way"
         raise InputError(f"{spec.title} cannot speak {sampling.prosody!r}: {ways}.")
+    if sampling.steps and sampling.steps not in spec.steps:
+        steps = ", ".join(map(str, spec.steps))
+        ways = f"it can be {steps}, or 0 for the usual" if steps else "there are no steps to choose"
+        raise InputError(f"{spec.title} cannot render in {sampling.steps} steps: {ways}.")
     if request.refine and not spec.refines:
         raise InputError(f"{spec.title} cannot refine a voice.")
     if request.voice is not None and request.voice.engine != request.engine:

@@ -111,17 +111,21 @@ class Units:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to say it. Engines ignore what they cannot do and say so in their `Spec`."""
+    """How to say it: every value means what it says, in every engine, and one's own are `Spec.usual`.
 
-    temperature: float = 1.0
+    Engines ignore what they cannot do and say so in their `Spec`.
+    """
+
+    temperature: float = 1.0  # 0: always the likeliest
     top_k: int = 0  # 0: no limit
     top_p: float = 1.0
-    repetition_penalty: float = 1.0
+    repetition_penalty: float = 1.0  # 1: none
     seed: int = 0
     max_seconds: float = 60.0  # of one sentence
     speed: float = 1.0  # 2.0 is twice as fast
     candidates: int = 1
     prosody: str = ""  # one of the engine's `Spec.prosodies`; empty: the first
+    steps: int = 0  # of a renderer that works in steps, one of `Spec.steps`; 0: as many as is usual there
 
 
 @dataclass(frozen=True)
@@ -251,6 +255,8 @@ class Spec:
     prosodies: tuple[str, ...] = ()  # ways to say a sentence, the default first; none: there is one way
     drawn: tuple[str, ...] = ()  # those of them that sample
     transcript: str = ""  # why the clip's words help it; empty: they mean nothing to it
+    usual: Sampling = Sampling()  # what it is tuned to: what a person has who chooses nothing
+    steps: tuple[int, ...] = ()  # that its rendering may take, fewest first; none: nothing to choose
 
     def draws(self, prosody: str = "") -> bool:
         """Whether saying in this prosody (empty: the default) is drawn by chance."""

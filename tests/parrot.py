@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.device import Placement
-from pipelines.types import InputError, Phrase, Run, Units, Voice, Waveform
+from pipelines.types import InputError, Phrase, Run, Sampling, Units, Voice, Waveform
 from tests import toy
 
 SAMPLE_RATE = 32_000
@@ -25,6 +25,8 @@ SPEC = replace(
     prosodies=(),
     drawn=(),
     transcript="It repeats these words best.",
+    usual=Sampling(top_k=15, repetition_penalty=1.35),
+    steps=(4, 8),
 )
 
 

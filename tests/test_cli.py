@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import soundfile
 from pipelines import audio, clone
 from pipelines.device import MODES, Verdict
 from pipelines.registry import Engines
+from tests import parrot
 
 TABLE = {"cpu": {mode: Verdict("safe", True, 0.0, 1.0, "measured") for mode in MODES}}
 ROOT = Path(__file__).parents[1]
@@ -73,6 +75,15 @@ def test_the_same_seed_gives_the_same_sha256(run):
     assert first == again != other
 
 
+def test_what_is_not_asked_for_is_as_is_usual_for_the_engine():
+    needed = ["--reference", "a", "--text", "b", "--out", "c"]
+    options = clone.parser().parse_args([*needed, "--top-k", "0", "--speed", "1.5"])
+    usual = parrot.SPEC.usual
+    assert usual.top_k == 15
+    assert clone.knobs(options, parrot.SPEC) == replace(usual, top_k=0, speed=1.5)
+    assert clone.knobs(clone.parser().parse_args(needed), parrot.SPEC) == usual
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -90,6 +101,8 @@ def test_the_same_seed_gives_the_same_sha256(run):
         ({"temperature": "3"}, "temperature of 3 is outside 0 to 2"),
         ({"top_p": "0"}, "top-p of 0"),
         ({"prosody": "sung"}, "cannot speak 'sung'"),
+        ({"steps": "8"}, "no steps to choose"),
+        ({"repetition_penalty": "3"}, "repetition penalty of 3"),
     ],
 )
 def test_what_can_be_mended_is_one_line_and_exit_2(run, tmp_path, changes, words):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench import gpt_sovits as bench
 from pipelines.device import Placement
+from pipelines.engines import gpt_sovits
 from pipelines.engines.gpt_sovits import engine as engines
 from pipelines.engines.gpt_sovits import sampling as drawing
 from pipelines.engines.gpt_sovits import text as texts
@@ -465,6 +466,38 @@ def test_v4_goes_on_from_the_clips_own_words(reference):
     sound = torch.cat([piece.samples for piece in engine.render(units, phrase, voice, Run())])
     assert engine.sample_rate == 48_000 and sound.isfinite().all()
     assert len(sound) / 48_000 == pytest.approx(units.seconds)
+
+
+def test_v4_takes_as_many_steps_as_it_is_told(reference, monkeypatch):
+    engine = matched()
+    voice = engine.listen(reference, "what the clip says", Run())
+    phrase = engine.read("some words", "en")
+    taken = []
+    estimate = engine._networks.decoder.estimator.forward
+    monkeypatch.setattr(
+        engine._networks.decoder.estimator,
+        "forward",
+        lambda *arguments: taken.append(1) or estimate(*arguments),
+    )
+    for steps, expected in ((0, 8), (4, 4), (16, 16)):
+        units = engine.say(phrase, voice, Sampling(seed=3, steps=steps), Run())[0]
+        taken.clear()
+        next(engine.render(units, phrase, voice, Run()))
+        assert len(taken) == expected
+
+
+def test_what_is_asked_is_taken_literally(engine, voice, monkeypatch):
+    draws = []
+
+    def say(speaker, phones, features, prompt, generators, draw, *rest):
+        draws.append(draw)
+        return [drawing.Said(torch.arange(30), True)]
+
+    monkeypatch.setattr(drawing, "say", say)
+    phrase = engine.read("some words", "en")
+    engine.say(phrase, voice, Sampling(), Run())
+    engine.say(phrase, voice, gpt_sovits.SPEC.usual, Run())
+    assert draws == [Draw(top_k=0, repetition_penalty=1.0), Draw(15, 1.0, 1.0, 1.35)]
 
 
 def test_v4_says_what_it_lacks_of_a_reference(reference, speech):

@@ -18,7 +18,7 @@ from pipelines import audio, synthesis
 from pipelines.device import Verdict
 from pipelines.registry import Engines
 from pipelines.types import InputError, Request, Waveform, Wish
-from tests import toy
+from tests import parrot, toy
 from webui import markup, picture, words
 from webui.handlers import Ask, Desk, Example, Job, trouble
 
@@ -85,6 +85,18 @@ def test_a_take_is_made_and_its_files_are_there(desk, clip):
     assert recipe["made"]["sha256"] == card.sha256 and recipe["sampling"]["seed"] == 7
     assert desk.file(card.token, "spectrogram.png").read_bytes().startswith(b"\x89PNG")
     assert [line.stage for line in card.stages] == ["listen", "read", "say", "render"]
+
+
+def test_what_the_page_leaves_open_is_as_is_usual_for_the_engine(tmp_path, clip):
+    (tmp_path / "models/parrot").mkdir(parents=True)
+    (tmp_path / "models/parrot/config.json").write_text("{}")
+    both = Engines(tmp_path / "models", tmp_path / "data", TABLE, {"toy": toy, "parrot": parrot})
+    desk = Desk(both, tmp_path / "data", "toy")
+    asked = ask(clip, engine="parrot", top_p=0.5, repetition_penalty=1.0, steps=4)
+    card = done(desk.speak("me", asked, "en")).card
+    sampling = json.loads(desk.file(card.token, "recipe.json").read_text())["sampling"]
+    told = {name: sampling[name] for name in ("top_k", "top_p", "repetition_penalty", "steps")}
+    assert told == {"top_k": 15, "top_p": 0.5, "repetition_penalty": 1.0, "steps": 4}
 
 
 def test_consent_is_required_on_the_page_and_below_it(desk, clip):

@@ -243,6 +243,7 @@ def test_a_second_load_gives_the_same_engine_and_another_precision_a_new_one(eng
         ({"language": "xx"}, "does not speak"),
         ({"sampling": replace(Request("toy", "", tone()).sampling, speed=9.0)}, "speed of 9"),
         ({"sampling": replace(Request("toy", "", tone()).sampling, seed=-1)}, "seed"),
+        ({"sampling": replace(Request("toy", "", tone()).sampling, steps=8)}, "no steps to choose"),
         ({"wish": Wish("cuda", "auto")}, "cuda"),
         ({"reference": tone(seconds=0.1)}, "too short"),
     ],

@@ -194,7 +194,7 @@ class Knobs:
 
 
 def _knobs(desk: Desk, t: Callable[[str], object]) -> Knobs:
-    samples = desk.spec.samples
+    samples, usual = desk.spec.samples, desk.spec.usual
     drawn = desk.spec.draws()
     with gr.Accordion(t("advanced"), open=False, elem_id="advanced"):
         speed = gr.Slider(
@@ -210,10 +210,14 @@ def _knobs(desk: Desk, t: Callable[[str], object]) -> Knobs:
         locked = gr.Checkbox(label=t("seed.lock"), elem_id="locked", container=False)
         sampling = [
             gr.Slider(
-                low, high, 1.0, step=0.05, label=t(f"{name}.label"), info=t(f"{name}.info"),
+                low, high, value, step=0.05, label=t(f"{name}.label"), info=t(f"{name}.info"),
                 elem_id=name, visible=samples, interactive=drawn,
             )
-            for name, low, high in (("temperature", 0.1, 1.5), ("top_p", 0.1, 1.0), ("repetition", 1.0, 2.0))
+            for name, low, high, value in (
+                ("temperature", 0.1, 1.5, usual.temperature),
+                ("top_p", 0.1, 1.0, usual.top_p),
+                ("repetition", 1.0, 2.0, usual.repetition_penalty),
+            )
         ]  # fmt: skip
         honest = plain(f'<p class="hint honest">{t("engine.honest")}</p>', visible=not samples)
     dice.click(new_seed, None, seed, **AT_ONCE)
@@ -298,7 +302,8 @@ def fitted(spec: Spec, prosody: str | None, page: str) -> list[object]:
     low, high = spec.reference_seconds
     _, why = words.engine(page, spec)
     way = choosing.ways(spec, prosody, page)
-    knob = gr.update(visible=spec.samples, interactive=spec.draws(way["value"] or ""))
+    knob = {"visible": spec.samples, "interactive": spec.draws(way["value"] or "")}
+    usual = spec.usual.temperature, spec.usual.top_p, spec.usual.repetition_penalty
     hint = "text.hint" if spec.languages == ("en",) else "text.hint.any"
     return [
         markup.hint(words.say(page, "voice.hint", low=low, high=high)),
@@ -306,7 +311,7 @@ def fitted(spec: Spec, prosody: str | None, page: str) -> list[object]:
         gr.update(info=words.say(page, hint)),
         choosing.spoken(spec, page),
         way,
-        *[knob] * 3,
+        *[gr.update(value=value, **knob) for value in usual],
         gr.update(visible=not spec.samples),
     ]
 

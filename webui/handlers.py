@@ -29,7 +29,6 @@ from pipelines.types import (
     InputError,
     Piece,
     Request,
-    Sampling,
     Spec,
     StageReport,
     Take,
@@ -83,11 +82,16 @@ class Ask:
     seed: int = 0
     speed: float = 1.0
     prosody: str = ""  # one of the engine's `Spec.prosodies`; empty: its first
-    temperature: float = 1.0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
+    temperature: float | None = None  # None, here and below: as is usual for the engine
+    top_p: float | None = None
+    repetition_penalty: float | None = None
     device: str = "auto"
     precision: str = "auto"
+    top_k: int | None = None
+    steps: int | None = None
+
+
+KNOBS = ("temperature", "top_k", "top_p", "repetition_penalty", "steps")  # of `Ask` and of `Sampling`
 
 
 class Register:
@@ -305,13 +309,13 @@ class Desk:
         consent = self._agreed(digest, ask.consent, page)
         if consent is None:
             raise InputError(words.say(page, "error.consent"))
-        sampling = Sampling(
-            temperature=ask.temperature,
-            top_p=ask.top_p,
-            repetition_penalty=ask.repetition_penalty,
+        knobs = {name: getattr(ask, name) for name in KNOBS}
+        sampling = replace(
+            spec.usual,
             seed=ask.seed,
             speed=ask.speed,
             prosody=ask.prosody if ask.prosody in spec.prosodies else "",  # else another engine's
+            **{name: value for name, value in knobs.items() if value is not None},
         )
         return Request(
             engine=spec.name,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.types import Spec
+from pipelines.types import Sampling, Spec
 
 if TYPE_CHECKING:
     from pipelines.device import Placement
@@ -29,6 +29,8 @@ SPEC = Spec(
         "The voice comes nearer, since it goes on from these words. Versions 3 and 4 need them; for the "
         "others they are optional."
     ),
+    usual=Sampling(top_k=15, repetition_penalty=1.35),
+    steps=(4, 8, 16, 32),
 )
 
 

@@ -197,11 +197,10 @@ class GptSovits:
     def _units(self, said: Said, tries: int, sampling: Sampling, phrase: Phrase, voice: Voice) -> Units:
         if not len(said.tokens):
             raise Unsound("The speaking model said nothing.")
-        curves = {} if sampling.speed == 1 else {"speed": torch.tensor([sampling.speed])}
         seconds = self._frames(len(said.tokens), sampling.speed) / self._frame_rate
         note = _retold(tries, _plausible(said, phrase))
         units = Units(
-            said.tokens[None], TOKEN_RATE, curves or None, seed=sampling.seed, seconds=seconds, note=note
+            said.tokens[None], TOKEN_RATE, _asides(sampling), seed=sampling.seed, seconds=seconds, note=note
         )
         if sampling.candidates == 1:
             return units
@@ -233,13 +232,13 @@ class GptSovits:
         """
         tokens, phones = units.ids.to(self._device), phrase.ids[None].to(self._device)
         style = voice.tensors["style"][None, :, None].to(self._device)
-        speed = float(units.curves["speed"]) if units.curves else 1.0
+        speed, steps = _told(units, "speed", 1.0), int(_told(units, "steps", 0))
         generator = _chance(units.seed)
         run.check()
         if isinstance(self._networks.decoder, Decoder):
             pieces = self._decoded(tokens, phones, style, speed, generator, run)
         else:
-            pieces = self._painted(tokens, phones, style, speed, generator, voice, run)
+            pieces = self._painted(tokens, phones, style, speed, steps, generator, voice, run)
         for samples in pieces:
             yield Waveform(samples[0, 0].float().cpu(), self.sample_rate)
 
@@ -262,6 +261,7 @@ class GptSovits:
         phones: Tensor,
         style: Tensor,
         speed: float,
+        steps: int,
         chance: torch.Generator,
         voice: Voice,
         run: Run,
@@ -270,7 +270,7 @@ class GptSovits:
         matcher, vocoder, kept = self._networks.decoder, self._networks.vocoder, voice.tensors
         told = (kept[name][None].to(self._device) for name in ("tokens", "phones"))
         start = matcher.prompt(*told, style, kept["mel"][None].to(self._device))
-        mels = matcher.paint(tokens, phones, style, start, chance, speed=speed, watch=run.check)
+        mels = matcher.paint(tokens, phones, style, start, chance, steps or None, speed, watch=run.check)
         sound = torch.inference_mode()(lambda frames: vocoder(frames, watch=run.check))
         yield from in_pieces(sound, mels, MEL_PIECE, vocoder.config.reach, vocoder.config.hop)
 
@@ -311,10 +311,19 @@ def _chance(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed % 2**63)
 
 
+def _asides(sampling: Sampling) -> dict[str, Tensor] | None:
+    """What of a sampling is for `render`, where it is not the usual, to be carried as curves of one value."""
+    asides = {"speed": (sampling.speed, 1.0), "steps": (sampling.steps, 0)}
+    return {name: torch.tensor([float(v)]) for name, (v, usual) in asides.items() if v != usual} or None
+
+
+def _told(units: Units, name: str, usual: float) -> float:
+    """A value that `_asides` put there."""
+    return float(units.curves[name]) if units.curves and name in units.curves else usual
+
+
 def _draw(sampling: Sampling) -> Draw:
-    """The knobs of a draw. `Sampling` as it comes means what GPT-SoVITS is tuned to."""
-    if (sampling.top_k, sampling.repetition_penalty) == (0, 1.0):
-        return Draw(top_p=sampling.top_p, temperature=sampling.temperature)
+    """The knobs of a draw."""
     return Draw(sampling.top_k, sampling.top_p, sampling.temperature, sampling.repetition_penalty)
 
 
