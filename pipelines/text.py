@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
 from pipelines.types import InputError, Span
 
-LONGEST = 200  # characters: about 13 s of speech, well under the symbols any engine takes at once
-SHORT = 16  # characters: "Hi." alone has no melody, so it goes with its neighbour
+LONGEST = 200  # letters: about 13 s of speech, well under the symbols any engine takes at once
+SHORT = 16  # letters: "Hi." alone has no melody, so it goes with its neighbour
 PARAGRAPH = 0.4  # seconds of silence between paragraphs
 LONGEST_PAUSE = 30.0  # seconds
 DEFAULT_PAUSE = 0.5  # seconds, for a bare [pause]
 SHORT_LINE = 45  # characters: a line this short was ended by its writer, a longer one perhaps by a margin
+
+# How many letters' time a character takes to say, where it stands for a syllable or more.
+SYLLABLES = (
+    (2, re.compile("[\uac00-\ud7a3]")),  # Hangul
+    (3, re.compile("[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff]")),  # CJK
+)
 
 ENDS = ".!?…‥؟।"
 WIDE_ENDS = "。！？｡"  # these end a sentence without a space after them
@@ -87,7 +93,7 @@ class Pause:
 
 
 def split(text: str, longest: int = LONGEST) -> list[Sentence | Pause]:
-    """Sentences of at most `longest` characters, in order, with the pauses between them.
+    """Sentences of at most `longest` letters' time, as `weight` counts it, in order, with the pauses between.
 
     A sentence that is longer is cut where a speaker would breathe: after a clause, a comma, before a
     conjunction, at a space; inside a run without spaces only when that run alone is longer than `longest`.
@@ -96,7 +102,7 @@ def split(text: str, longest: int = LONGEST) -> list[Sentence | Pause]:
     Raises `InputError` for a pause that cannot be understood and for text with nothing to say.
     """
     if longest < SHORT:
-        raise ValueError(f"longest is {longest} characters; at least {SHORT} are needed")
+        raise ValueError(f"longest is {longest} letters; at least {SHORT} are needed")
     parts: list[Sentence | Pause] = []
     position = 0
     for mark in PAUSE.finditer(text):
@@ -110,17 +116,26 @@ def split(text: str, longest: int = LONGEST) -> list[Sentence | Pause]:
     return parts
 
 
+def weight(text: str) -> int:
+    """How long a text takes to say, in letters of an alphabet: a character of Chinese or a kana takes three
+    letters' time, a Korean syllable two, and one sentence may hold them all."""
+    return sum(map(_weight, text))
+
+
+def _weight(character: str) -> int:
+    return next((letters for letters, kind in SYLLABLES if kind.match(character)), 1)
+
+
 def cut(text: str, longest: int) -> list[str]:
-    """`text` in pieces of at most `longest` characters, cut where a speaker would breathe."""
-    places = [[match.end() for match in kind.finditer(text)] for kind in BREATHS]
-    pieces = []
-    start = 0
-    while (left := len(text) - start) > longest:
+    """`text` in pieces that weigh at most `longest`, cut where a speaker would breathe."""
+    weights = list(accumulate(map(_weight, text), initial=0))  # of what stands before each character
+    places = [[weights[match.end()] for match in kind.finditer(text)] for kind in BREATHS]
+    ends = [0]
+    while (left := weights[-1] - weights[ends[-1]]) > longest:
+        start = weights[ends[-1]]
         even = left / -(-left // longest)  # pieces of equal length: no stub at the end
-        end = _best(places, start, longest, start + even)
-        pieces.append(text[start:end].strip())
-        start = end
-    pieces.append(text[start:].strip())
+        ends.append(bisect_right(weights, _best(places, start, longest, start + even)) - 1)
+    pieces = [text[start:end].strip() for start, end in pairwise([*ends, len(text)])]
     return [piece for piece in pieces if piece]
 
 
@@ -240,8 +255,8 @@ def _join_short(sentences: list[str], longest: int) -> list[str]:
     joined: list[str] = []
     for index, sentence in enumerate(sentences):
         last = index == len(sentences) - 1
-        short = joined and (len(joined[-1]) < SHORT or last and len(sentence) < SHORT)
-        if short and len(joined[-1]) + 1 + len(sentence) <= longest:
+        short = joined and (weight(joined[-1]) < SHORT or last and weight(sentence) < SHORT)
+        if short and weight(joined[-1]) + 1 + weight(sentence) <= longest:
             joined[-1] += ("" if joined[-1].endswith(tuple(WIDE_ENDS)) else " ") + sentence
         else:
             joined.append(sentence)
@@ -249,7 +264,10 @@ def _join_short(sentences: list[str], longest: int) -> list[str]:
 
 
 def _best(places: list[list[int]], start: int, longest: int, even: float) -> int:
-    """Where to cut after `start`: the best kind of place that is in reach, of those the nearest to `even`."""
+    """Where to cut after `start`: the best kind of place that is in reach, of those the nearest to `even`.
+
+    All are weights of the text before them.
+    """
     for kind in places:
         near = kind[bisect_left(kind, start + 0.35 * longest) : bisect_left(kind, start + longest + 1)]
         if near:

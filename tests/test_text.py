@@ -11,7 +11,7 @@ import torch
 
 from pipelines.engines.small import text as english
 from pipelines.english import cardinal, ordinal
-from pipelines.text import LONGEST, PARAGRAPH, Pause, Sentence, cut, sayable, split, subtitles
+from pipelines.text import LONGEST, PARAGRAPH, Pause, Sentence, cut, sayable, split, subtitles, weight
 from pipelines.types import InputError, Span
 
 
@@ -130,6 +130,42 @@ def test_a_long_sentence_is_cut_at_a_clause() -> None:
     clause = "the rain fell on the old roof and the wind moved in the trees"
     assert sentences(f"{clause}; {clause}; {clause}; {clause}.")[0].endswith(";")
     assert cut("a b", 10) == ["a b"]
+
+
+@pytest.mark.parametrize(
+    ("clause", "least", "most"),
+    [
+        ("昨天下午我们一起去了河边的公园，", 20, 75),
+        ("きのうのごご、わたしたちはかわのそばのこうえんへいきました、", 20, 75),
+        ("어제 오후에 우리는 강가의 공원에 함께 갔습니다, ", 35, 120),
+    ],
+)
+def test_where_a_character_is_a_syllable_a_sentence_has_fewer_of_them(
+    clause: str, least: int, most: int
+) -> None:
+    text = clause * 40
+    pieces = sentences(text)
+    assert visible("".join(pieces)) == visible(text)
+    assert all(least <= len(piece) <= most for piece in pieces)
+    assert max(map(weight, pieces)) <= LONGEST
+    assert all(piece[-1] in ",，、" for piece in pieces)
+
+
+def test_mixed_text_is_weighed_by_its_characters() -> None:
+    assert weight("Hello 你好 안녕") == 6 + 6 + 1 + 4
+    english, chinese = "some words of English, ", "和一些中文的词，"
+    pieces = sentences((english * 5 + chinese * 10) * 4)
+    assert LONGEST / 4 < min(map(weight, pieces)) and max(map(weight, pieces)) <= LONGEST
+
+
+def test_a_run_of_characters_without_any_mark_is_cut_within_reach() -> None:
+    pieces = sentences("好" * 500)
+    assert "".join(pieces) == "好" * 500 and max(map(weight, pieces)) <= LONGEST
+
+
+def test_a_few_characters_that_say_enough_stand_alone() -> None:
+    assert sentences("今天天气很好。我们去公园吧。") == ["今天天气很好。", "我们去公园吧。"]
+    assert sentences("好。我们现在去公园吧。") == ["好。我们现在去公园吧。"]
 
 
 def test_no_character_is_lost_and_no_word_is_cut() -> None:
