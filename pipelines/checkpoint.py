@@ -8,7 +8,9 @@ on the meta device, map the file, assign, and let `Placement.put` do the one cas
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
+import re
 import secrets
 import struct
 import zipfile
@@ -37,7 +39,9 @@ DAMAGED = (
     AttributeError,
     AssertionError,
     OverflowError,
+    MemoryError,
     struct.error,
+    zipfile.BadZipFile,
 )
 SHOWN = 3  # mismatches named in a message; the rest is counted
 
@@ -98,6 +102,8 @@ def _read_pickle(path: Path, allow: Sequence[tuple[type, str]]) -> dict[str, obj
     # torch maps only its zip format; files of torch < 1.6 are a bare pickle stream.
     mapped = zipfile.is_zipfile(path)
     try:
+        if mapped:
+            _check_packing(path)
         with torch.serialization.safe_globals(list(allow)):
             return torch.load(path, map_location="cpu", mmap=mapped, weights_only=True)
     except pickle.UnpicklingError as error:
@@ -108,8 +114,25 @@ def _read_pickle(path: Path, allow: Sequence[tuple[type, str]]) -> dict[str, obj
             f"{path.name} was refused: it asks Python for {name}, which weights do not need and "
             "which could run a program. Nothing in it was executed."
         ) from error
+    except CheckpointError:
+        raise
     except DAMAGED as error:
         raise CheckpointError(f"{path.name} is damaged or cut short, or is no checkpoint.") from error
+
+
+def _check_packing(path: Path) -> None:
+    """Raises `CheckpointError` for a zip that unpacks to more than its own bytes, as torch never writes it.
+
+    Reading one could fill the memory, and mapping it would take what is packed for numbers.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    claimed, size = sum(entry.file_size for entry in entries), path.stat().st_size
+    if claimed > size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise CheckpointError(
+            f"{path.name} was refused: it is packed to {size:,} bytes and claims to hold {claimed:,}, while "
+            "checkpoints are not packed. Nothing of it was unpacked."
+        )
 
 
 def _offending_global(message: str) -> str | None:
@@ -222,14 +245,17 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`tensors` with every weight-norm pair multiplied out: w = g · v / ‖v‖, norm over all axes but one.
 
     Knows both spellings of torch: ``weight_g``/``weight_v`` and ``parametrizations.weight.original0/1``.
-    The first axis is torch's default ``dim=0``, also for transposed convolutions.
+    The first axis is torch's default ``dim=0``, also for transposed convolutions. Raises `CheckpointError`
+    for a half without the other, and for halves that do not go together.
     """
     new = "parametrizations.weight.original"
     folded = dict(tensors)
     for gain_end, direction_end in (("weight_g", "weight_v"), (f"{new}0", f"{new}1")):
         for name in [name for name in folded if name.endswith(gain_end)]:
             stem = name.removesuffix(gain_end)
-            gain, direction = folded.pop(name), folded.pop(stem + direction_end)
+            gain, direction = folded.pop(name), folded.pop(stem + direction_end, None)
+            if direction is None or gain.shape != (*direction.shape[:1], *[1] * (direction.dim() - 1)):
+                raise CheckpointError(f"The two halves of {stem}weight do not go together.")
             axes = tuple(range(1, direction.dim()))
             norm = direction.float().norm(dim=axes, keepdim=True)
             folded[stem + "weight"] = (gain.float() * direction.float() / norm).to(direction.dtype)
@@ -237,12 +263,23 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write safetensors so that a half-written file never bears the name `path`."""
+    """Write safetensors so that a half-written file never bears the name `path`.
+
+    Raises `OSError` where the disk does not take it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         dense = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(dense, draft, dict(metadata or {}))
         draft.replace(path)
+    except SafetensorError as error:
+        raise _disk_trouble(error) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _disk_trouble(error: SafetensorError) -> Exception:
+    """What the disk said, as Python says it: safetensors only quotes it."""
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else error

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import pickle
 import random
 import shutil
+import struct
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from pipelines import checkpoint
 from pipelines import convert as commands
@@ -180,12 +185,144 @@ def test_a_bare_pickle_with_code_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "planted").exists()
 
 
-@pytest.mark.parametrize("kept", [0, 1, 2, 1000, -100])
-def test_a_file_cut_short_is_refused(s2, tmp_path, kept):
-    s2.write_bytes(s2.read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match=s2.name):
-        convert(s2, tmp_path / "models")
+@pytest.mark.parametrize("tag", [b"00", b"01", b"02", b"03", b"04", b"05", b"06"])
+@pytest.mark.parametrize("place", ["weight", "config", "info", "of a weight"])
+def test_no_first_bytes_and_no_place_hide_a_pickle_with_code(tmp_path, monkeypatch, tag, place):
+    monkeypatch.chdir(tmp_path)
+    contents: dict[str, object] = {"weight": {"x": torch.zeros(1)}, "config": {"model": {}}, "info": "8e"}
+    if place == "of a weight":
+        contents["weight"] = {"x": torch.zeros(1), "deep": [{"y": (Planted(),)}]}
+    else:
+        contents[place] = {"model": {"version": Planted()}} if place == "config" else Planted()
+    path = tmp_path / "evil.pth"
+    torch.save(contents, path)
+    path.write_bytes(tag + path.read_bytes()[2:])
+    with pytest.raises(CheckpointError, match=r"evil\.pth was refused: .*eval"):
+        convert(path, tmp_path / "models")
+    assert not (tmp_path / "planted").exists() and empty(tmp_path / "models")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 1000, 1 / 3, 2 / 3, -100])
+def test_a_file_cut_short_is_refused(s1, s2, hubert, tmp_path, kept):
+    tagged = tmp_path / "tagged.pth"
+    tagged.write_bytes(b"01" + s2.read_bytes()[2:])
+    for source, weights in ((s1, s1), (s2, s2), (tagged, tagged), (hubert, hubert / "pytorch_model.bin")):
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[: round(kept * len(whole)) if isinstance(kept, float) else kept])
+        for work in (recognise, lambda source: convert(source, tmp_path / "models")):
+            with pytest.raises(CheckpointError, match=rf"{source.name}|{weights.name}") as raised:
+                work(source)
+            assert "\n" not in str(raised.value)
     assert empty(tmp_path / "models")
+
+
+@pytest.mark.parametrize("tag", [b"", b"06"])
+def test_a_zip_that_claims_more_than_its_bytes_is_not_unpacked(tmp_path, tag):
+    official.save_s1(tmp_path / "bomb.ckpt", official.filled(official.speaker()))
+    content = bytearray((tmp_path / "bomb.ckpt").read_bytes())
+    entry = content.index(b"PK\x01\x02")  # the first record of the directory: its packed and unpacked sizes
+    content[entry + 20 : entry + 28] = struct.pack("<II", 0xFFFF_FFF0, 0xFFFF_FFF0)
+    (tmp_path / "bomb.ckpt").write_bytes(tag + content[len(tag) :])
+    packed = tmp_path / "packed.pth"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("packed/data.pkl", bytes(50_000_000))
+        archive.writestr("packed/version", "3")
+    huge = tmp_path / "huge.pth"
+    with zipfile.ZipFile(huge, "w") as archive:
+        archive.writestr("huge/data.pkl", b"x")
+        archive.infolist()[0].file_size = 100_000_000_000
+    for path in (tmp_path / "bomb.ckpt", packed, huge):
+        with pytest.raises(CheckpointError, match=rf"{path.name} was refused: .*Nothing of it was unpacked"):
+            convert(path, tmp_path / "models")
+    assert empty(tmp_path / "models")
+
+
+def test_a_few_bytes_that_claim_to_be_many_numbers_are_refused(tmp_path):
+    weights = official.filled(official.speaker())
+    weights["model.h.layers.0.linear1.weight"] = torch.zeros(1).expand(10**6, 10**6)
+    path = tmp_path / "wide.ckpt"
+    torch.save({"weight": weights, "config": {}}, path)
+    with pytest.raises(CheckpointError, match=r"wide\.ckpt was refused: .*1,000,000,000,000 numbers"):
+        convert(path, tmp_path / "models")
+    assert empty(tmp_path / "models")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(2, 2).to_sparse(),
+        torch.zeros(2, dtype=torch.complex64),
+        torch.empty(10**9, device="meta"),
+    ],
+    ids=["sparse", "complex", "meta"],
+)
+def test_what_is_no_plain_array_is_refused(tmp_path, tensor):
+    path = tmp_path / "odd.ckpt"
+    torch.save({"weight": official.filled(official.speaker()) | {"model.bert_proj.bias": tensor}}, path)
+    with pytest.raises(CheckpointError, match=r"odd\.ckpt"):
+        convert(path, tmp_path / "models")
+
+
+def _cyclic() -> dict[str, object]:
+    config: dict[str, object] = {"data": {}}
+    config["model"] = config
+    return config
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model": {"upsample_rates": [10, 8, 2, 2]}},
+        {"model": {"upsample_rates": [10, 8, 2, 2, -2]}},
+        {"model": {"upsample_rates": [10, 8, 2, 2, 4]}},
+        {"model": {"upsample_rates": 640}},
+        {"model": {"upsample_rates": ["10", 8, 2, 2, 2]}},
+        {"model": {"head": 0}},
+        {"model": {"head": "two"}},
+        {"model": {"head": 10**12}},
+    ],
+    ids=str,
+)
+def test_a_configuration_of_nonsense_is_refused_in_a_sentence(tmp_path, config):
+    kind = "speaker" if "head" in config["model"] else "decoder"
+    path = tmp_path / "odd.pth"
+    torch.save({"weight": official.filled(getattr(official, kind)()), "config": config}, path)
+    with pytest.raises(CheckpointError, match=r"odd\.pth does not fit: its configuration tells"):
+        convert(path, tmp_path / "models")
+    assert empty(tmp_path / "models")
+
+
+@pytest.mark.parametrize("config", [_cyclic(), {"model": None}, [1, 2], "v2", None], ids=str)
+def test_a_configuration_that_tells_nothing_does_no_harm(tmp_path, config):
+    path = tmp_path / "plain.pth"
+    torch.save({"weight": official.filled(official.decoder()), "config": config}, path)
+    assert convert(path, tmp_path / "models").version == "v2"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_shapes_a_file_has_it_is_taken_or_refused_in_a_sentence(tmp_path, seed):
+    chance = random.Random(seed)
+    kind = chance.choice(["speaker", "decoder", "hubert"])
+    weights = official.filled(getattr(official, kind)())
+    for name in chance.sample(sorted(weights), 2):
+        tensor = weights[name]
+        weights[name] = chance.choice(
+            [
+                torch.zeros(()),
+                tensor.flatten(),
+                tensor[:0],
+                tensor.to(torch.int64),
+                tensor[None],
+                tensor[..., :0],
+            ]
+        )
+    if chance.random() < 0.5:
+        del weights[chance.choice(sorted(weights))]
+    path = tmp_path / "odd.bin"
+    torch.save({"weight": weights, "config": {"model": {"head": 2}}}, path)
+    with pytest.raises(CheckpointError, match="odd.bin") as raised:
+        convert(path, tmp_path / "models")
+    assert "\n" not in str(raised.value) and empty(tmp_path / "models")
 
 
 def test_bytes_that_mean_nothing_are_refused_whatever_they_are(tmp_path):
@@ -252,6 +389,50 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"damaged: features\.bias is not finite"):
         convert(path, tmp_path / "models")
     assert empty(tmp_path / "models")
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("of", ["shutil.copyfile", "pipelines.checkpoint.save", "pathlib.Path.write_text"])
+def test_a_disk_that_fills_up_is_told_and_leaves_nothing(s2, tmp_path, monkeypatch, of):
+    s2.write_bytes(b"01" + s2.read_bytes()[2:])  # a tagged file is copied before it is read
+    before = sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.setattr(of, full)
+    code = commands.main(["gpt_sovits", str(s2), "--models", str(tmp_path / "models")])
+    monkeypatch.undo()
+    assert code == 2 and empty(tmp_path / "models" / "gpt_sovits")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "models") == before
+    with pytest.raises(CheckpointError, match="was not converted: the disk of .* is full"):
+        monkeypatch.setattr(of, full)
+        convert(s2, tmp_path / "models")
+
+
+def test_a_disk_that_is_full_is_what_safetensors_says_it_is(tmp_path, monkeypatch):
+    def refused(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", refused)
+    with pytest.raises(OSError, match="No space left") as raised:
+        checkpoint.save(tmp_path / "x.safetensors", {"x": torch.zeros(1)})
+    assert raised.value.errno == errno.ENOSPC and empty(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_told(s1, tmp_path, monkeypatch):
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(s1))
+
+    monkeypatch.setattr(checkpoint, "sha256", refused)
+    with pytest.raises(CheckpointError, match="cannot be read or written .Permission denied"):
+        convert(s1, tmp_path / "models")
+
+
+def test_names_in_any_script_are_taken(s1, s2, tmp_path):
+    for source, name in ((s1, "声音 é.ckpt"), (s2, "голос\u202e.pth")):
+        part = convert(source.rename(tmp_path / name), tmp_path / "models")
+        assert part.folder.parent == tmp_path / "models" and part.folder.name.isascii()
+        assert parts.described(part.folder).sources == part.sources
 
 
 def test_a_folder_or_file_that_is_not_there_is_told(tmp_path):

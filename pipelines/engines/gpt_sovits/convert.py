@@ -6,8 +6,10 @@ written whole or not at all. Parts are combined when they are loaded, since peop
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import math
 import re
 import secrets
 import shutil
@@ -17,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from pipelines import checkpoint
@@ -67,8 +70,12 @@ WEIGHTS = (
 BESIDE = ("vocab.txt", "tokenizer.json")  # what a folder of the hub holds beside weights that we need
 HEAD_WIDTH = 64  # of HuBERT and BERT, where their config.json does not tell how many heads
 RATES = (10, 8, 2, 2, 2)
+FRAME, HEARD_FRAME = 640, 320  # samples of a decoder's frame at 32 kHz, and of a frame of HuBERT's at 16 kHz
 MATCHERS = ("v3", "v4")
 LORA = "lora"  # the kind of a file that only changes a decoder
+LAST = (LORA,)  # kinds that are converted after all others, since they change what is there
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64)
+MOST_HEADS = 256
 # What BigVGAN's config.json must say, since its weights do not.
 SNAKES = {"activation": "snakebeta", "snake_logscale": True, "use_tanh_at_final": False, "resblock": "1"}
 
@@ -93,14 +100,11 @@ class Source:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """The weights, wherever the file keeps them."""
-        inner = next((self.contents[name] for name in INNER if name in self.contents), self.contents)
-        return {name: tensor for name, tensor in dict(inner).items() if isinstance(tensor, Tensor)}
+        return dict(_weights_of(self.contents))
 
     def setting(self, group: str, name: str, otherwise: object) -> object:
         """A value of the configuration that the file carries, or `otherwise`."""
-        config = _plain(self.contents.get("config"))
-        group_values = config.get(group) if isinstance(config, dict) else None
-        return group_values.get(name, otherwise) if isinstance(group_values, dict) else otherwise
+        return _values(_values(self.contents.get("config")).get(group)).get(name, otherwise)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def recognise(source: Path) -> tuple[str, str]:
 
     The kind of a LoRA is "lora", its version that of the decoder that it changes. Raises `CheckpointError`.
     """
-    with opened(source) as found:
+    with _in_words(source, source.parent), opened(source) as found:
         if is_lora(found.tensors):
             return LORA, _alike(found, "")
         sort = _sort(found)
@@ -132,16 +136,33 @@ def convert(source: Path, folder: Path, version: str = "") -> Part:
     `version` decides between v3 and v4 where the file does not tell. A source that was converted before
     costs nothing. Raises `CheckpointError` for what cannot be used, in one sentence.
     """
-    weights = _weights(source)
-    digest = checkpoint.sha256(weights)
-    for part in parts.installed(folder):
-        if digest in part.sources.values():
-            return part
-    with opened(source) as found:
-        taken = tune(found, folder, version) if is_lora(found.tensors) else take(found, version)
-        kind = parts.kind_of(taken.kind, taken.version)
-        parts.check(kind, taken.config, taken.networks, f"{source.name}, as {kind.title} of GPT-SoVITS,")
-        return _written(folder, source, digest, taken, found.beside)
+    with _in_words(source, folder):
+        digest = checkpoint.sha256(_weights(source))
+        for part in parts.installed(folder):
+            if digest in part.sources.values():
+                return part
+        with opened(source) as found:
+            taken = tune(found, folder, version) if is_lora(found.tensors) else take(found, version)
+            kind = parts.kind_of(taken.kind, taken.version)
+            parts.check(kind, taken.config, taken.networks, f"{source.name}, as {kind.title} of GPT-SoVITS,")
+            return _written(folder, source, digest, taken, found.beside)
+
+
+@contextmanager
+def _in_words(source: Path, folder: Path) -> Iterator[None]:
+    """Makes every `CheckpointError` name the source, and one of what the disk says against it."""
+    try:
+        yield
+    except CheckpointError as error:
+        if source.name in str(error) or _weights(source).name in str(error):
+            raise
+        raise CheckpointError(f"{source.name} cannot be used: {error}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            why = f"the disk of {folder} or of {tempfile.gettempdir()} is full: free some space and try again"
+        else:
+            why = f"{error.filename or folder} cannot be read or written ({error.strerror or error})"
+        raise CheckpointError(f"{source.name} was not converted: {why}. Nothing of it was kept.") from error
 
 
 def _written(folder: Path, source: Path, digest: str, taken: Taken, beside: Sequence[Path]) -> Part:
@@ -204,25 +225,46 @@ def _hub(source: Path) -> Mapping[str, object]:
     if not path.is_file():
         return {}
     try:
-        told = json.loads(path.read_text())
-    except ValueError as error:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"The config.json of {source.name} is damaged ({error}).") from error
     return told if isinstance(told, dict) else {}
 
 
 def _mapping(path: Path, contents: object) -> Mapping[str, object]:
-    if isinstance(contents, Mapping):
-        inner = next((contents[name] for name in INNER if name in contents), contents)
-        if isinstance(inner, Mapping) and any(isinstance(tensor, Tensor) for tensor in inner.values()):
-            return contents
-    raise CheckpointError(f"{path.name} holds no weights.")
+    if not isinstance(contents, Mapping) or not (tensors := list(_weights_of(contents))):
+        raise CheckpointError(f"{path.name} holds no weights.")
+    for name, tensor in tensors:
+        _check_numbers(path, name, tensor)
+    return contents
 
 
-def _plain(config: object) -> object:
-    """A configuration as dicts, whether it was pickled as dicts or as objects."""
-    if isinstance(config, HParams):
-        config = vars(config)
-    return {name: _plain(value) for name, value in config.items()} if isinstance(config, Mapping) else config
+def _weights_of(contents: Mapping[str, object]) -> Iterator[tuple[str, Tensor]]:
+    inner = next((contents[name] for name in INNER if name in contents), contents)
+    for name, tensor in inner.items() if isinstance(inner, Mapping) else ():
+        if isinstance(name, str) and isinstance(tensor, Tensor):
+            yield name, tensor
+
+
+def _check_numbers(path: Path, name: str, tensor: Tensor) -> None:
+    """Raises `CheckpointError` for what is no plain array, and for one of more numbers than the file holds.
+
+    A few bytes can claim to be any size, by counting one number many times; copied, they would be that size.
+    """
+    plain = tensor.layout == torch.strided and not tensor.is_nested and tensor.device.type == "cpu"
+    if not plain or tensor.dtype not in NUMBERS:
+        raise CheckpointError(f"{path.name} does not fit: {name[:80]} is no array of plain numbers.")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise CheckpointError(
+            f"{path.name} was refused: {name[:80]} claims to hold {tensor.numel():,} numbers, more than the "
+            "file has."
+        )
+
+
+def _values(config: object) -> Mapping[str, object]:
+    """A configuration by its names, whether it was pickled as a dict or as an object; empty for neither."""
+    config = vars(config) if isinstance(config, HParams) else config
+    return config if isinstance(config, Mapping) else {}
 
 
 # -------------------------------------------------------------------------------- recognising
@@ -262,7 +304,7 @@ def _speaker(source: Source, version: str) -> Taken:
         tokens=_size(source, tensors, "tokens.weight", 0) - 1,
         features=_size(source, tensors, "features.weight", 1),
         width=_size(source, tensors, "symbols.weight", 1),
-        heads=int(source.setting("model", "head", 16)),
+        heads=_heads(source, source.setting("model", "head", 16)),
         hidden=_size(source, tensors, "blocks.0.up.weight", 0),
         layers=_count(tensors, r"blocks\.(\d+)\."),
     )
@@ -438,7 +480,7 @@ def _generator(source: Source, tensors: Tensors) -> HifiganConfig:
     return HifiganConfig(
         size("generator.conv_pre.weight", 1),
         width=size("generator.conv_pre.weight", 0),
-        rates=tuple(source.setting("model", "upsample_rates", RATES)),
+        rates=_steps(source, source.setting("model", "upsample_rates", RATES), ups, FRAME),
         kernels=tuple(size(f"generator.ups.{i}.weight", 2) for i in range(ups)),
         block_kernels=tuple(size(f"generator.resblocks.{i}.convs1.0.weight", 2) for i in range(blocks)),
         style=size("generator.cond.weight", 1),
@@ -455,9 +497,9 @@ def _hubert(source: Source, version: str) -> Taken:
     config = HubertConfig(
         channels=tuple(size(f"convs.{i}.weight", 0) for i in range(count)),
         kernels=tuple(size(f"convs.{i}.weight", 2) for i in range(count)),
-        strides=tuple(source.hub.get("conv_stride", HubertConfig().strides[:count])),
+        strides=_steps(source, source.hub.get("conv_stride", HubertConfig().strides), count, HEARD_FRAME),
         width=width,
-        heads=int(source.hub.get("num_attention_heads", max(1, width // HEAD_WIDTH))),
+        heads=_heads(source, source.hub.get("num_attention_heads", max(1, width // HEAD_WIDTH))),
         hidden=size("blocks.0.up.weight", 0),
         layers=_count(tensors, r"blocks\.(\d+)\."),
         position_kernel=size("position.weight", 2),
@@ -484,7 +526,7 @@ def _bert(source: Source, version: str) -> Taken:
         symbols=size("symbols.weight", 0),
         places=size("places.weight", 0),
         width=width,
-        heads=int(source.hub.get("num_attention_heads", max(1, width // HEAD_WIDTH))),
+        heads=_heads(source, source.hub.get("num_attention_heads", max(1, width // HEAD_WIDTH))),
         hidden=size("blocks.0.up.weight", 0),
         layers=layers,
     )
@@ -566,11 +608,35 @@ def _count(tensors: Tensors, pattern: str) -> int:
 
 
 def _size(source: Source, tensors: Tensors, name: str, axis: int) -> int:
-    if name not in tensors or tensors[name].dim() <= axis:
+    if name not in tensors or tensors[name].dim() <= axis or not tensors[name].shape[axis]:
         raise CheckpointError(
             f"{source.path.name} does not fit: it has no {name.split('/')[-1]} of the kind expected."
         )
     return tensors[name].shape[axis]
+
+
+def _heads(source: Source, told: object) -> int:
+    """How many heads a configuration tells. Raises `CheckpointError` for what is no such number."""
+    if type(told) is int and 0 < told <= MOST_HEADS:
+        return told
+    raise CheckpointError(
+        f"{source.path.name} does not fit: its configuration tells {told!r:.40} as its number of heads."
+    )
+
+
+def _steps(source: Source, told: object, count: int, whole: int) -> tuple[int, ...]:
+    """The steps of `count` convolutions that a configuration tells, which make `whole` together.
+
+    Raises `CheckpointError` for others.
+    """
+    if isinstance(told, list | tuple) and len(told) == count:
+        steps = tuple(step for step in told if type(step) is int and step > 0)
+        if len(steps) == count and math.prod(steps) == whole:
+            return steps
+    raise CheckpointError(
+        f"{source.path.name} does not fit: its configuration tells {told!r:.60} as the steps of {count} "
+        f"convolutions, which are to make {whole} together."
+    )
 
 
 def _sizes(source: Source, tensors: Tensors) -> Callable[[str, int], int]:

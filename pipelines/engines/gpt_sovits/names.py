@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from pipelines.checkpoint import CheckpointError
+
 Tensors = Mapping[str, Tensor]
 Rules = Sequence[tuple[str, str]]  # pattern of an official name's start, ours; empty: not computed with
 
@@ -128,7 +130,10 @@ BERT: Rules = (
 
 
 def picked(tensors: Tensors, rules: Rules) -> dict[str, Tensor]:
-    """Those tensors that the rules name, under our names; a rule without a name leaves its tensors out."""
+    """Those tensors that the rules name, under our names; a rule without a name leaves its tensors out.
+
+    Raises `CheckpointError` for tensors that are to be one and do not go together.
+    """
     found: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         for pattern, ours in rules:
@@ -148,7 +153,10 @@ def _joined(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             stem, place = name.split("#")
             groups.setdefault(stem, []).append((place, tensor))
     for stem, members in groups.items():
-        whole[stem] = torch.cat([tensor for _, tensor in sorted(members, key=lambda pair: pair[0])])
+        parts = [tensor for _, tensor in sorted(members, key=lambda pair: pair[0])]
+        if any(part.dim() == 0 or part.shape[1:] != parts[0].shape[1:] for part in parts):
+            raise CheckpointError(f"The parts of {stem} do not go together.")
+        whole[stem] = torch.cat(parts)
     return whole
 
 
@@ -156,7 +164,7 @@ def _shaped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """`tensors` with relative places less the axis of heads that share them, and norms by their new names."""
     made = {}
     for name, tensor in tensors.items():
-        if name.endswith("_places") and tensor.dim() == 3:
+        if name.endswith("_places") and tensor.dim() == 3 and len(tensor):
             tensor = tensor[0]
         made[re.sub(r"norm\.gamma$", "norm.weight", re.sub(r"norm\.beta$", "norm.bias", name))] = tensor
     # The official flow counts the flips between its couplings.

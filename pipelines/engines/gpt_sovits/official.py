@@ -74,6 +74,7 @@ def check_frequencies(found: Tensor) -> None:
 # ----------------------------------------------------------------------------------------- LoRA
 
 PREFIX = "cfm.base_model.model."  # what peft puts before the names of the module it wraps
+LARGEST = 1 << 24  # numbers of a matrix; two thin halves can ask for far more than their own
 PAIR = re.compile(r"(.+)\.lora_([AB])\.default\.weight$")
 
 
@@ -107,8 +108,11 @@ def lora(official: Tensors) -> Lora:
 
 
 def _delta(name: str, pair: Tensors) -> Tensor:
-    if set(pair) != {"A", "B"} or pair["B"].shape[1] != pair["A"].shape[0]:
+    fit = set(pair) == {"A", "B"} and all(half.dim() == 2 for half in pair.values())
+    if not fit or pair["B"].shape[1] != pair["A"].shape[0]:
         raise CheckpointError(f"The LoRA file is damaged: the two halves of {name} do not go together.")
+    if len(pair["B"]) * pair["A"].shape[1] > LARGEST:
+        raise CheckpointError(f"The LoRA file was not made for GPT-SoVITS: {name} is larger than any there.")
     return pair["B"].float() @ pair["A"].float()
 
 

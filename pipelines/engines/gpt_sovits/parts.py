@@ -7,10 +7,12 @@ that it is. `<folder>/config.json` names the parts that speak together.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from pipelines import checkpoint
@@ -81,32 +83,49 @@ class Part:
 def described(folder: Path) -> Part:
     """The part in `folder`. Raises `CheckpointError` where there is none that can be used."""
     try:
-        told = json.loads((folder / CONFIG).read_text())
+        told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         kind, version = told["kind"], told["version"]
         config = rebuild(kind_of(kind, version).config, told["config"])
-        return Part(folder, kind, version, config, told["sources"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        gone = [name for name in told["files"] if not (folder / name).is_file()]
+        part = Part(folder, kind, version, config, dict(told["sources"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{folder.name} is no part of GPT-SoVITS that can be used ({error}); convert its source again."
         ) from error
+    if gone:
+        raise CheckpointError(f"{folder.name} lacks its {gone[0]}; convert its source again.")
+    return part
 
 
 def installed(folder: Path) -> list[Part]:
     """The parts in `folder`, by name; what is none is passed over."""
-    return [
-        described(config.parent)
-        for config in sorted(folder.glob(f"*/{CONFIG}"))
-        if not config.parent.name.startswith(".")
-    ]
+    found = []
+    for config in sorted(folder.glob(f"*/{CONFIG}")):
+        if not config.parent.name.startswith("."):
+            with suppress(CheckpointError):
+                found.append(described(config.parent))
+    return found
 
 
 def check(kind: Kind, config: object, networks: Mapping[str, Mapping[str, Tensor]], what: str) -> None:
     """Raises `CheckpointError`, in words, where tensors are not those of the networks of `config`."""
     for network, build in kind.networks.items():
-        checkpoint.fill(lambda build=build: build(config), networks[network], what)
         for name, tensor in networks[network].items():
-            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            if not tensor.is_floating_point():
+                raise CheckpointError(f"{what[0].upper()}{what[1:]} does not fit: {name} is no weight.")
+            if not bool(tensor.isfinite().all()):
                 raise CheckpointError(f"{what[0].upper()}{what[1:]} is damaged: {name} is not finite.")
+        module = _unfilled(lambda build=build: build(config), what)
+        checkpoint.fill(lambda module=module: module, networks[network], what)
+
+
+def _unfilled(build: Callable[[], nn.Module], what: str) -> nn.Module:
+    """The module, its weights without memory. Raises `CheckpointError` where sizes contradict each other."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except (ValueError, ArithmeticError, RuntimeError) as error:
+        raise CheckpointError(f"{what[0].upper()}{what[1:]} has sizes that contradict each other.") from error
 
 
 def write(
@@ -144,6 +163,7 @@ NEEDS: Mapping[str, Mapping[str, str]] = {
     "v3": {"hubert": "", "speaker": "v2", "decoder": "v3", "vocoder": "v3"},
     "v4": {"hubert": "", "speaker": "v2", "decoder": "v4", "vocoder": "v4"},
 }
+ALONG = ("bert",)  # kinds that every version speaks with where they are here
 BEST = ("v2ProPlus", "v2Pro", "v2", "v4", "v3", "v1")  # which version speaks where nobody chose
 
 
@@ -158,6 +178,7 @@ def choose(folder: Path, version: str, speaker: str = "", decoder: str = "") -> 
     there = installed(folder)
     named = {"speaker": speaker, "decoder": decoder}
     chosen = {kind: _fitting(there, version, kind, named.get(kind, "")) for kind in NEEDS[version]}
+    chosen |= _along(there)
     told = {
         "version": version,
         "parts": {kind: part.folder.name for kind, part in chosen.items()},
@@ -183,8 +204,18 @@ def _fitting(there: list[Part], version: str, kind: str, name: str) -> Part:
     if not fitting:
         title = " ".join(filter(None, (kind_of(kind, needed).title, needed and f"of {needed}")))
         raise InputError(f"GPT-SoVITS {version} lacks its {title}.")
-    official = published(version)
-    return max(fitting, key=lambda part: bool(official & set(part.sources.values())))
+    return _published_first(fitting, published(version))
+
+
+def _along(there: Sequence[Part]) -> dict[str, Part]:
+    official = {part.weights.sha256 for part in CATALOGUE.parts.values()}
+    found = {kind: [part for part in there if part.kind == kind] for kind in ALONG}
+    return {kind: _published_first(fitting, official) for kind, fitting in found.items() if fitting}
+
+
+def _published_first(fitting: Sequence[Part], official: Container[str]) -> Part:
+    """The first that was made of a published file, else the first."""
+    return max(fitting, key=lambda part: any(digest in official for digest in part.sources.values()))
 
 
 def published(version: str) -> set[str]:
@@ -200,14 +231,23 @@ def lacking(folder: Path, version: str) -> list[str]:
 
 
 def together(folder: Path) -> tuple[str, dict[str, Part]]:
-    """The version that was chosen and its parts by kind, RoBERTa among them if it is here.
+    """The version that was chosen and its parts by kind, RoBERTa among them where it is here now.
 
-    Raises `CheckpointError` where none was chosen or a part is gone.
+    Raises `CheckpointError` where none was chosen or a part that it needs is gone.
     """
     try:
-        told = json.loads((folder / CONFIG).read_text())
-        chosen = {kind: described(folder / name) for kind, name in told["parts"].items()}
-        chosen |= {part.kind: part for part in installed(folder) if part.kind == "bert"}
-        return told["version"], chosen
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        version, named = told["version"], told["parts"]
+        chosen = {kind: described(folder / named[kind]) for kind in NEEDS[version]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError("No version of GPT-SoVITS was chosen yet, or its parts are gone.") from error
+    return version, chosen | _along(installed(folder))
+
+
+def weight(folder: Path) -> int:
+    """Bytes on disk of the parts that speak together; 0 where none were chosen."""
+    try:
+        _, chosen = together(folder)
+    except CheckpointError:
+        return 0
+    return sum(file.stat().st_size for part in chosen.values() for file in part.folder.glob("*.safetensors"))
