@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -53,6 +54,11 @@ SILENCE = 1e-3  # peak (-60 dBFS) below which a sentence has no sound in it
 CLIPPED = 0.02  # share of samples at full scale above which a sound is broken rather than loud
 SYMBOL_SECONDS = (0.01, 1.0)  # of sound per symbol of a phrase: no speech is faster or slower
 SLACK_SECONDS = 3.0  # a lone word may carry this much breath and pause around it
+# How sentences were said that were not said alone: elsewhere than in int8 (False), and there (True).
+_TOGETHER = {
+    False: "Several sentences at once.",
+    True: "Several sentences at once; in int8 they share their rounding.",
+}
 
 Result = TypeVar("Result")
 
@@ -135,9 +141,17 @@ class _Job:
     sound: list[Waveform] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     said: list[Units] = field(default_factory=list)
+    phrases: dict[int, Phrase] = field(default_factory=dict)  # by sentence: read, and not yet rendered
+    units: dict[int, Units] = field(default_factory=dict)  # by sentence: said, and not yet rendered
+    last_read: int = 0  # the sentence that was read, or could not be
+    together: int = 1  # sentences that were said in one go
     unread: InputError | None = None
 
     def __post_init__(self) -> None:
+        self.texts = [part.text for part in self.parts if isinstance(part, Sentence)]
+        self.total = len(self.texts)
+        # Progress is counted in sentences; the stages' own steps are too fine.
+        self.quiet = Run(self.run.cancelled)
         self.placement = self.choice.placement
         if self.request.wish.precision == "auto" and self.request.heal:
             self.placement = self.engines.trusted(self.request.engine, self.placement)
@@ -150,16 +164,15 @@ class _Job:
         """The whole of `clone`, holding the device's turn."""
         voice = self._voice()
         yield from self.stages
-        total = sum(isinstance(part, Sentence) for part in self.parts)
         number, stopped = 0, False
         try:
             for part in self.parts:
                 self.run.check()
                 if isinstance(part, Pause):
-                    yield self._piece(self._silence(part.seconds), number, total)
+                    yield self._piece(self._silence(part.seconds), number)
                     continue
                 number += 1
-                yield from self._sentence(part.text, voice, number, total)
+                yield from self._sentence(number, voice)
         except Cancelled:
             if not self.sound:
                 raise
@@ -199,38 +212,77 @@ class _Job:
             self.engines.keep_voice(key, voice)
         return voice
 
-    def _sentence(self, text: str, voice: Voice, number: int, total: int) -> Iterator[StageReport | Piece]:
-        sampling = self.request.sampling
-        sampling = replace(sampling, seed=seed_of(sampling.seed, number))
-        quiet = Run(
-            self.run.cancelled
-        )  # progress is counted in sentences; the stages' own steps are too fine
-        self.run.progress("read", number, total)
-        try:
-            phrase = self._guarded("read", number, lambda e: e.read(text, self.request.language))
-        except InputError as error:  # one sentence in another script should not cost the rest
-            self.unread = error
-            self._note(f"Left out: {text} ({error})")
+    def _sentence(self, number: int, voice: Voice) -> Iterator[StageReport | Piece]:
+        """One sentence, from its text to its sound; those that are said with it wait for their turn."""
+        if number > self.last_read:
+            yield from self._read(range(number, min(number + self._at_once(), self.total + 1)))
+            if self.request.units is None:
+                yield from self._said_together(sorted(self.phrases), voice)
+        if number not in self.phrases:
             return
-        yield self.stages[-1]
-        for note in phrase.notes:
-            self._note(note)
-        self.run.progress("say", number, total)
-        if self.request.units is None:
-            units = self._guarded(
-                "say", number, lambda e: _best(e.say(phrase, voice, sampling, quiet), phrase)
-            )
-            if units.note:
-                self._note(f"{units.note} ({text})")
-            yield self.stages[-1]
-        else:
-            units = self._given()
-        self.run.progress("render", number, total)
+        phrase = self.phrases.pop(number)
+        units = self._given() if self.request.units is not None else self.units.pop(number)
+        self.run.progress("render", number, self.total)
         start = self._seconds()
-        yield from self._rendered(lambda e: e.render(units, phrase, voice, quiet), number, total)
+        yield from self._rendered(lambda e: e.render(units, phrase, voice, self.quiet), number)
         yield self.stages[-1]
-        self.spans.append(Span(text, start, self._seconds()))
+        self.spans.append(Span(self.texts[number - 1], start, self._seconds()))
         self.said.append(units)
+
+    def _at_once(self) -> int:
+        """How many sentences are read and said in one go.
+
+        The first alone, so that sound starts soon; then twice as many each time, while what was made plays.
+        """
+        if self.request.units is not None or not self.said:
+            return 1
+        self.together = min(2 * self.together, getattr(self._engine(), "at_once", 1))
+        return self.together
+
+    def _read(self, numbers: range) -> Iterator[StageReport]:
+        """Get sentences ready to be said."""
+        self.run.progress("read", numbers[0], self.total)
+        for number in numbers:
+            self.run.check()
+            self.last_read = number
+            text = self.texts[number - 1]
+            try:
+                phrase = self._guarded("read", number, partial(_read, text, self.request.language))
+            except InputError as error:  # one sentence in another script should not cost the rest
+                self.unread = error
+                self._note(f"Left out: {text} ({error})")
+                continue
+            yield self.stages[-1]
+            for note in phrase.notes:
+                self._note(note)
+            self.phrases[number] = phrase
+
+    def _said_together(self, numbers: Sequence[int], voice: Voice) -> Iterator[StageReport]:
+        """Say these sentences, which are read; each draws from its own stream of chance."""
+        if not numbers:
+            return
+        self.run.progress("say", numbers[0], self.total)
+        phrases = [self.phrases[number] for number in numbers]
+        seeds = [seed_of(self.request.sampling.seed, number) for number in numbers]
+        how = replace(self.request.sampling, seed=seeds[0])
+
+        def say(engine: Engine) -> list[Units]:
+            if len(numbers) == 1:
+                found = [engine.say(phrases[0], voice, how, self.quiet)]
+            else:
+                found = engine.say_all(phrases, voice, how, seeds, self.quiet)
+            return [_best(candidates, phrase) for candidates, phrase in zip(found, phrases, strict=True)]
+
+        made, seconds, note = self._healed("say", say)
+        if len(numbers) > 1:
+            note = f"{_TOGETHER[self.placement.say == 'int8']} {note}".strip()
+        lengths = [units.ids.shape[1] for units in made]
+        for number, units, length in zip(numbers, made, lengths, strict=True):
+            self.units[number] = units
+            if units.note:
+                self._note(f"{units.note} ({self.texts[number - 1]})")
+            self._report("say", number, seconds * length / sum(lengths), note)
+            yield self.stages[-1]
 
     def _given(self) -> Units:
         """The request's own units of the sentence that comes next."""
@@ -239,9 +291,7 @@ class _Job:
             raise InputError(f"The text has more sentences than the {len(given)} whose units were given.")
         return given[place]
 
-    def _rendered(
-        self, render: Callable[[Engine], Iterator[Waveform]], number: int, total: int
-    ) -> Iterator[Piece]:
+    def _rendered(self, render: Callable[[Engine], Iterator[Waveform]], number: int) -> Iterator[Piece]:
         """One sentence's sound as it is made, and once more in float32 from where it stopped being sound.
 
         The second rendering of the same units is the same sentence sample by sample, so what was given
@@ -257,7 +307,7 @@ class _Job:
                     offset += piece.samples.numel()
                     if fresh.numel():
                         given = offset
-                        yield self._piece(Waveform(fresh, piece.sample_rate), number, total)
+                        yield self._piece(Waveform(fresh, piece.sample_rate), number)
                 break
             except (Unsound, RuntimeError, MemoryError) as error:
                 note = self._heal("render", error) or note
@@ -268,7 +318,13 @@ class _Job:
     # ---------------------------------------------------------------------- guard and healing
 
     def _guarded(self, stage: str, number: int, work: Callable[[Engine], Result]) -> Result:
-        """What `work` gives, done again after healing where it fails; reports the stage."""
+        """What `_healed` gives; reports the stage."""
+        result, seconds, note = self._healed(stage, work)
+        self._report(stage, number, seconds, note)
+        return result
+
+    def _healed(self, stage: str, work: Callable[[Engine], Result]) -> tuple[Result, float, str]:
+        """What `work` gives, done again after healing where it fails; the seconds it took, and a note."""
         busy, note = 0.0, ""
         while True:
             engine = self._engine()
@@ -282,8 +338,7 @@ class _Job:
                 note = self._heal(stage, error) or note
             finally:
                 busy += time.perf_counter() - started
-        self._report(stage, number, busy, note)
-        return result
+        return result, busy, note
 
     def _heal(self, stage: str, error: Exception) -> str:
         """Make another try worth while, and say how; raises where nothing is left to try.
@@ -322,9 +377,9 @@ class _Job:
         if words not in self.notes:
             self.notes.append(words)
 
-    def _piece(self, waveform: Waveform, number: int, total: int) -> Piece:
+    def _piece(self, waveform: Waveform, number: int) -> Piece:
         self.sound.append(waveform)
-        return Piece(waveform, number, total)
+        return Piece(waveform, number, self.total)
 
     def _silence(self, seconds: float) -> Waveform:
         # Of the engine that is loaded: its versions differ in their rates, and the spec names one.
@@ -436,6 +491,10 @@ class _Watch:
             return next(self._pieces, None)
         finally:
             self.busy += time.perf_counter() - started
+
+
+def _read(text: str, language: str, engine: Engine) -> Phrase:
+    return engine.read(text, language)
 
 
 def _sound_voice(voice: Voice) -> None:

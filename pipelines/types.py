@@ -8,7 +8,7 @@ one screen.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -280,6 +280,17 @@ class Engine(Protocol):
 
     def render(self, units: Units, phrase: Phrase, voice: Voice, run: Run) -> Iterator[Waveform]:
         """Pieces of sound, as they are ready; joined they are the whole. Raises `Cancelled`."""
+
+
+class Batched(Protocol):
+    """An engine that says several sentences in little more time than one."""
+
+    at_once: int  # how many, at most
+
+    def say_all(
+        self, phrases: Sequence[Phrase], voice: Voice, sampling: Sampling, seeds: Sequence[int], run: Run
+    ) -> list[list[Units]]:
+        """What `say` gives for each, with its own of `seeds`; in float32 the same as said alone."""
 
 
 class Refiner(Protocol):

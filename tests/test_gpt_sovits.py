@@ -392,6 +392,71 @@ def test_swallowed_words_and_endless_speech_are_said_again(engine, voice, monkey
     assert "may be missing" in units.note
 
 
+TEXTS = ("some words", "and a good many more of them", "or few", "a last sentence of words")
+
+
+def test_sentences_at_once_are_what_they_are_alone(engine, voice):
+    phrases, seeds = [engine.read(text, "en") for text in TEXTS], [5, 6, 7, 8]
+    for sampling in (Sampling(top_k=15, repetition_penalty=1.35), Sampling(candidates=2, speed=1.2)):
+        together = engine.say_all(phrases, voice, sampling, seeds, Run())
+        for phrase, seed, found in zip(phrases, seeds, together, strict=True):
+            alone = engine.say(phrase, voice, replace(sampling, seed=seed), Run())
+            assert [u.ids.tolist() for u in found] == [u.ids.tolist() for u in alone]
+            for one, other in zip(found, alone, strict=True):
+                assert (one.seed, one.seconds, one.note) == (other.seed, other.seconds, other.note)
+
+
+def test_of_sentences_at_once_those_alone_are_said_again_that_were_not_good(engine, voice, monkeypatch):
+    rows: list[int] = []
+
+    def say(speaker, phones, features, prompt, generators, *rest):
+        rows.append(len(phones))
+        swallowed = drawing.Said(torch.arange(5), True)
+        good = drawing.Said(torch.arange(60) % 32, True)
+        return [swallowed if len(rows) == 1 and row == 2 else good for row in range(len(phones))]
+
+    monkeypatch.setattr(drawing, "say", say)
+    phrases = [engine.read(text, "en") for text in TEXTS[:2] + TEXTS[3:] + TEXTS[:1]]
+    found = engine.say_all(phrases, voice, Sampling(), [1, 2, 3, 4], Run())
+    assert rows == [4, 1]
+    assert [bool(units.note) for (units,) in found] == [False, False, True, False]
+
+
+def test_sentences_that_would_want_too_much_memory_are_said_in_groups(engine, voice, monkeypatch):
+    phrases, seeds = [engine.read(text, "en") for text in TEXTS], [5, 6, 7, 8]
+    whole = engine.say_all(phrases, voice, Sampling(), seeds, Run())
+    sizes, say = [], drawing.say
+    monkeypatch.setattr(drawing, "say", lambda *given: sizes.append(len(given[1])) or say(*given))
+    monkeypatch.setattr(engines, "SLOTS", 900)
+    grouped = engine.say_all(phrases, voice, Sampling(), seeds, Run())
+    assert sizes[0] < 4 and sum(sizes[: sizes.index(sizes[-1]) + 1]) <= 4 + 4
+    assert [u.ids.tolist() for (u,) in grouped] == [u.ids.tolist() for (u,) in whole]
+
+
+def test_stop_is_heeded_while_saying_several(engine, voice):
+    looked = []
+    run = Run(cancelled=lambda: looked.append(1) or len(looked) > 3)
+    phrases = [engine.read(text, "en") for text in TEXTS]
+    with pytest.raises(Cancelled):
+        engine.say_all(phrases, voice, Sampling(), [1, 2, 3, 4], run)
+    assert len(looked) == 4
+
+
+def test_a_sentence_gone_on_from_what_was_said_is_the_same(speaker):
+    phones, prompt = ids(12, 1), ids(9, 5, 32)
+    draw = Draw(top_k=5)
+    (whole,) = drawing.say(speaker, [phones], [None], prompt, seeded(4), draw, 60)
+    assert len(whole.tokens) > 20
+    for count in (3, 11, 20):
+        saying = drawing.Saying(
+            speaker, [phones], [None], prompt, seeded(4), draw, [60], whole.tokens[:count]
+        )
+        assert torch.equal(saying.so_far(0).tokens, whole.tokens[:count])
+        while not saying.done:
+            saying.step()
+        assert torch.equal(saying.so_far(0).tokens, whole.tokens) and saying.so_far(0).ended == whole.ended
+
+
 def test_a_sentence_longer_than_allowed_is_refused(engine, voice, monkeypatch):
     long = engine.read("a very long sentence " * 8, "en")
     monkeypatch.setattr(drawing, "LEAST", 10_000)  # so that it does not end by chance

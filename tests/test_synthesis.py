@@ -6,15 +6,29 @@ import json
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from pipelines import audio
+from pipelines import audio, device, synthesis
 from pipelines.device import Placement, Verdict
 from pipelines.registry import Engines
 from pipelines.synthesis import clone, refine
-from pipelines.types import Cancelled, Consent, InputError, Piece, Request, Run, Take, Unsound, Waveform, Wish
+from pipelines.types import (
+    Cancelled,
+    Consent,
+    InputError,
+    Piece,
+    Request,
+    Run,
+    StageReport,
+    Take,
+    Unsound,
+    Waveform,
+    Wish,
+)
+from tests import toy
 
 SAFE = Verdict("safe", True, 0.0, 2.0, "measured")
 FULL = Verdict("safe", True, 0.0, 1.0, "measured")
@@ -269,6 +283,110 @@ def test_units_said_before_are_rendered_as_they_are(engines):
     assert "say" not in [report.stage for report in again.stages]
     with pytest.raises(InputError, match="more sentences than the 1"):
         take_of(engines, request(units=first.said[:1]))
+
+
+SEVEN = " ".join(f"This is sentence number {number} of seven." for number in "abcdefg")
+
+
+class Choir(toy.Toy):
+    """A toy that says up to four sentences at once, and remembers how many it was given each time."""
+
+    at_once = 4
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        self.batches: list[int] = []
+
+    def say_all(self, phrases, voice, sampling, seeds, run):
+        self.batches.append(len(phrases))
+        return [
+            self.say(phrase, voice, replace(sampling, seed=seed), run)
+            for phrase, seed in zip(phrases, seeds, strict=True)
+        ]
+
+
+@pytest.fixture
+def choir(engines):
+    """The engines with a toy that says sentences together in the place of the other; they share weights."""
+
+    def load(folder, placement):
+        config = json.loads((folder / "config.json").read_text())
+        return Choir(placement, config.get("faults", {}), config.get("pace", 0.0))
+
+    plant(engines)
+    module = SimpleNamespace(SPEC=toy.SPEC, missing=toy.missing, prepare=toy.prepare, load=load)
+    return Engines(engines.models, engines.data, TABLE, {"toy": module})
+
+
+def batches(engines: Engines) -> list[int]:
+    return engines.get("toy", device.choose(Wish(), TABLE).placement, Run()).batches
+
+
+def test_the_first_sentence_is_said_alone_and_the_others_together(engines, choir):
+    take = take_of(choir, request(text=SEVEN))
+    assert batches(choir) == [2, 4]
+    assert take.sha256 == take_of(engines, request(text=SEVEN)).sha256
+    said = [(s.sentence, s.note) for s in take.stages if s.stage == "say"]
+    assert said == [(1, "")] + [(number, "Several sentences at once.") for number in range(2, 8)]
+    assert [s.sentence for s in take.stages if s.stage == "render"] == list(range(1, 8))
+
+
+def test_the_time_of_sentences_said_together_is_shared_by_their_lengths(choir, monkeypatch):
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(synthesis.time, "perf_counter", lambda: next(clock))
+    take = take_of(
+        choir, request(text="A first sentence is here. Short it is here. A longer one than that is.")
+    )
+    second, third = (s for s in take.stages if s.stage == "say" and s.sentence > 1)
+    lengths = [len(span.text) for span in take.spans[1:]]
+    assert second.seconds + third.seconds == pytest.approx(10)
+    assert second.seconds / third.seconds == pytest.approx(lengths[0] / lengths[1])
+
+
+def test_an_unreadable_sentence_among_those_said_together_is_left_out(choir):
+    text = SEVEN.replace("This is sentence number c of seven.", "Это другой алфавит, не так ли?")
+    take = take_of(choir, request(text=text))
+    assert len(take.spans) == 6 and any("алфавит" in note for note in take.notes)
+    assert batches(choir) == [4] and [s.sentence for s in take.stages if s.stage == "say"] == [
+        1,
+        2,
+        4,
+        5,
+        6,
+        7,
+    ]
+
+
+def test_sentences_said_together_are_healed_together(engines, choir):
+    full = take_of(engines, request(text=SEVEN, wish=Wish("cpu", "float32")))
+    plant(choir, faults={"say": "nan"})
+    take = take_of(choir, request(text=SEVEN, wish=Wish("cpu", "bfloat16", ("say",))))
+    assert take.sha256 == full.sha256
+    assert sum("again in full" in note for note in take.notes) == 1
+
+
+def test_stop_while_sentences_are_said_together_keeps_what_was_heard(choir):
+    stop = threading.Event()
+    events = clone(choir, request(text=SEVEN), Run(stop.is_set))
+    for event in events:
+        if isinstance(event, StageReport) and (event.stage, event.sentence) == ("read", 3):
+            stop.set()
+    assert isinstance(event, Take) and event.stopped and len(event.spans) == 1
+
+
+def test_units_said_before_are_rendered_one_by_one(choir):
+    first = take_of(choir, request(text=SEVEN))
+    choir.release("toy", "cpu")
+    assert take_of(choir, request(text=SEVEN, units=first.said)).sha256 == first.sha256
+    assert batches(choir) == []
+
+
+def test_progress_never_goes_back(choir):
+    told: list[tuple[str, int]] = []
+    run = Run(progress=lambda stage, done, total: told.append((stage, done)))
+    take_of(choir, request(text=SEVEN), run)
+    sentences = [done for stage, done in told if stage in ("read", "say", "render")]
+    assert sentences == sorted(sentences) and sentences[-1] == 7
 
 
 def test_a_stage_is_lowered_alone(engines):

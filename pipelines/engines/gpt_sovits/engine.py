@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +50,7 @@ PIECE, MEL_PIECE = 100, 400  # frames of one piece of sound: 2 s up to v2ProPlus
 QUICKEST, SLOWEST = 0.8, 8.4  # tokens a phone: 31 and 3 phones a second
 SLACK = 50  # tokens of breath and pauses
 TRIES = 3
+SLOTS = 6000  # places of the cache that sentences said at once may want: 0.6 GB in float32, were all filled
 NUDGE = 0.01
 
 Read = Callable[[str, str], Phrase]  # text and language
@@ -73,8 +74,26 @@ class Networks:
         return SAMPLE_RATES.get(self.version, 32_000)
 
 
+@dataclass(eq=False)
+class _Row:
+    """A candidate of a sentence, at the best it was said until now."""
+
+    phrase: Phrase
+    sampling: Sampling
+    candidate: int
+    most: int
+    said: Said | None = None
+    tries: int = 0
+
+    def chance(self, attempt: int) -> torch.Generator:
+        """Of another stream at every attempt."""
+        return _chance(self.sampling.seed + self.candidate + attempt * self.sampling.candidates)
+
+
 class GptSovits:
-    """An `Engine`; nothing of a request is kept on it."""
+    """An `Engine`, `Batched`; nothing of a request is kept on it."""
+
+    at_once = 4
 
     def __init__(self, placement: Placement, networks: Networks, read: Read):
         self._device = torch.device(placement.device)
@@ -153,7 +172,6 @@ class GptSovits:
 
     # --------------------------------------------------------------------------------------- say
 
-    @torch.inference_mode()
     def say(self, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run) -> list[Units]:
         """Candidates, best first: `ids` (1, N) semantic tokens, 25 a second.
 
@@ -162,37 +180,59 @@ class GptSovits:
         Raises `InputError` for a sentence that outlasts `sampling.max_seconds`, `Unsound` where numbers are
         not finite.
         """
-        limit = round(sampling.max_seconds * TOKEN_RATE)
-        most = min(drawing.MOST, limit, math.ceil(SLOWEST * len(phrase.ids)) + SLACK)
-        said = self._said(phrase, voice, sampling, most, run)
-        if most == limit and not any(row.ended for row, _ in said):
-            raise InputError(
-                f"This sentence would last longer than the {sampling.max_seconds:g} s that a sentence may: "
-                "cut it in two, or allow longer ones."
-            )
-        units = [self._units(row, tries, sampling, phrase, voice) for row, tries in said]
-        return sorted(units, key=lambda units: -(units.score or 0.0))
+        return self.say_all([phrase], voice, sampling, [sampling.seed], run)[0]
 
-    def _said(
-        self, phrase: Phrase, voice: Voice, sampling: Sampling, most: int, run: Run
-    ) -> list[tuple[Said, int]]:
-        """Each candidate at its best of `TRIES`, and how many it took; those still to be drawn in a batch."""
-        phones, features, prompt = _context(phrase, voice)
-        best: dict[int, Said] = {}
-        tries = [0] * sampling.candidates
+    @torch.inference_mode()
+    def say_all(
+        self, phrases: Sequence[Phrase], voice: Voice, sampling: Sampling, seeds: Sequence[int], run: Run
+    ) -> list[list[Units]]:
+        """`say` for several sentences at once, each with a seed of its own: in float32 what each is alone.
+
+        In int8 rounding is shared by all that is said in one step, so there a sentence depends on those that
+        it is said with; it is as good, and the same for the same sentences.
+        """
+        samplings = [replace(sampling, seed=seed) for seed in seeds]
+        rows = [
+            _Row(phrase, how, candidate, self._most(phrase, sampling))
+            for phrase, how in zip(phrases, samplings, strict=True)
+            for candidate in range(sampling.candidates)
+        ]
+        self._try(rows, voice, run)
+        found = []
+        for number, (phrase, how) in enumerate(zip(phrases, samplings, strict=True)):
+            own = rows[number * sampling.candidates :][: sampling.candidates]
+            if own[0].most == _limit(sampling) and not any(row.said.ended for row in own):
+                raise InputError(
+                    f"This sentence would last longer than the {sampling.max_seconds:g} s that a sentence "
+                    "may: cut it in two, or allow longer ones."
+                )
+            units = [self._units(row.said, row.tries, how, phrase, voice) for row in own]
+            found.append(sorted(units, key=lambda units: -(units.score or 0.0)))
+        return found
+
+    def _most(self, phrase: Phrase, sampling: Sampling) -> int:
+        """How many tokens a sentence may have."""
+        return min(drawing.MOST, _limit(sampling), math.ceil(SLOWEST * len(phrase.ids)) + SLACK)
+
+    def _try(self, rows: Sequence[_Row], voice: Voice, run: Run) -> None:
+        """Give each row the best of at most `TRIES`; those still to be drawn are drawn together."""
+        prompt = voice.tensors.get("tokens")
         for attempt in range(TRIES):
-            again = [
-                i for i in range(sampling.candidates) if i not in best or not _plausible(best[i], phrase)
-            ]
-            if not again:
-                break
-            generators = [_chance(sampling.seed + i + attempt * sampling.candidates) for i in again]
-            rows = [phones] * len(again), [features] * len(again)
-            said = drawing.say(self._networks.speaker, *rows, prompt, generators, _draw(sampling), most, run)
-            for i, new in zip(again, said, strict=True):
-                best[i] = _better(best.get(i), new, phrase)
-                tries[i] = attempt + 1
-        return [(best[i], tries[i]) for i in range(sampling.candidates)]
+            again = [row for row in rows if not _plausible(row.said, row.phrase)]
+            for group in _groups(again, 0 if prompt is None else len(voice.tensors["phones"]) + len(prompt)):
+                contexts = [_context(row.phrase, voice) for row in group]
+                said = drawing.say(
+                    self._networks.speaker,
+                    [phones for phones, _, _ in contexts],
+                    [features for _, features, _ in contexts],
+                    prompt,
+                    [row.chance(attempt) for row in group],
+                    _draw(group[0].sampling),
+                    [row.most for row in group],
+                    run,
+                )
+                for row, new in zip(group, said, strict=True):
+                    row.said, row.tries = _better(row.said, new, row.phrase), attempt + 1
 
     def _units(self, said: Said, tries: int, sampling: Sampling, phrase: Phrase, voice: Voice) -> Units:
         if not len(said.tokens):
@@ -325,6 +365,24 @@ def _told(units: Units, name: str, usual: float) -> float:
 def _draw(sampling: Sampling) -> Draw:
     """The knobs of a draw."""
     return Draw(sampling.top_k, sampling.top_p, sampling.temperature, sampling.repetition_penalty)
+
+
+def _limit(sampling: Sampling) -> int:
+    """Tokens that a person allows to a sentence."""
+    return round(sampling.max_seconds * TOKEN_RATE)
+
+
+def _groups(rows: Sequence[_Row], told: int) -> Iterator[Sequence[_Row]]:
+    """Rows that fit into the cache together, in order; each has `told` places in front of its own."""
+    group: list[_Row] = []
+    for row in rows:
+        longest = max(told + len(other.phrase.ids) + other.most for other in [*group, row])
+        if group and (len(group) + 1) * longest > SLOTS:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
 
 
 def _plausible(said: Said | None, phrase: Phrase) -> bool:

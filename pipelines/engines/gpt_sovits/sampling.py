@@ -46,9 +46,99 @@ def probabilities(logits: Tensor, draw: Draw) -> Tensor:
 
 def drawn(probabilities: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """(B, V) to (B,) int64: where p / e is largest, e drawn from Exp(1), each row with its own generator."""
-    width = probabilities.shape[-1]
-    waits = [torch.empty(width).exponential_(1, generator=generator) for generator in generators]
+    waits = [_waits(probabilities.shape[-1], generator) for generator in generators]
     return (probabilities / torch.stack(waits).to(probabilities.device)).argmax(-1)
+
+
+def _waits(count: int, generator: torch.Generator) -> Tensor:
+    return torch.empty(count).exponential_(1, generator=generator)
+
+
+class Saying:
+    """Sentences being said: each `step` draws one more token of every row that goes on.
+
+    A row is drawn with its own generator. In float32 it equals itself said alone; in int8 it does not, as
+    the rows of a batch share one scale of rounding. It ends where the likeliest or the drawn token is the
+    end, never before `LEAST` tokens, or after its `most`.
+    """
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        phones: Sequence[Tensor],
+        features: Sequence[Tensor | None],
+        prompt: Tensor | None,
+        generators: Sequence[torch.Generator],
+        draw: Draw,
+        most: Sequence[int],
+        begun: Tensor | None = None,
+    ):
+        """Takes what `Speaker.begin` takes. `begun` (N,) are tokens that are said already, in every row."""
+        told = torch.zeros(0, dtype=torch.int64) if prompt is None else prompt
+        begun = torch.zeros(0, dtype=torch.int64) if begun is None else begun
+        heard = torch.cat([told, begun])
+        self._speaker, self._draw = speaker, draw
+        self._generators, self._most = generators, most
+        self._speech = speaker.begin(phones, features, heard if len(heard) else None, max(most) - len(begun))
+        self._start = len(told)
+        self._history = heard.to(self._speech.logits.device).expand(len(phones), -1)
+        self._rows = list(range(len(phones)))  # those that go on, by their place in the batch
+        self._said: dict[int, Said] = {}
+        for generator in generators:
+            for step in range(len(begun)):
+                _waits(self._width(step), generator)
+
+    @property
+    def count(self) -> int:
+        """How many tokens each row that goes on has."""
+        return self._history.shape[1] - self._start
+
+    @property
+    def done(self) -> bool:
+        """Whether every row has come to its end."""
+        return not self._rows
+
+    def so_far(self, row: int) -> Said:
+        """What a row has said until now."""
+        if row in self._said:
+            return self._said[row]
+        return Said(self._history[self._rows.index(row), self._start :].cpu(), ended=False)
+
+    def step(self) -> None:
+        """Draw the next tokens. Raises `Unsound` for logits that are not finite."""
+        logits = self._speech.logits
+        if not bool(logits.isfinite().all()):
+            raise Unsound("The speaking model gave numbers that are not finite.")
+        logits = sampling.penalise(
+            logits[:, : self._width(self.count)], self._history, self._draw.repetition_penalty
+        )
+        generators = [self._generators[row] for row in self._rows]
+        tokens = drawn(probabilities(logits, self._draw), generators)
+        end = self._speaker.config.tokens
+        ended = (logits.argmax(-1) == end) | (tokens == end)
+        if bool(ended.any()):
+            tokens = tokens[self._keep(ended, True)]
+        self._history = torch.cat([self._history, tokens[:, None]], dim=1)
+        full = [self._most[row] <= self.count for row in self._rows]
+        if any(full):
+            tokens = tokens[self._keep(torch.tensor(full, device=tokens.device), False)]
+        if self._rows:
+            self._speaker.step(self._speech, tokens)
+
+    def _width(self, step: int) -> int:
+        """Of how many symbols the one at `step` is drawn: the end is the last of them."""
+        return self._speaker.config.tokens + (step >= LEAST)
+
+    def _keep(self, done: Tensor, ended: bool) -> Tensor:
+        """Put the rows that are done aside, and go on with the others, whose places are given."""
+        for i in done.nonzero()[:, 0].tolist():
+            self._said[self._rows[i]] = Said(self._history[i, self._start :].cpu(), ended)
+        going = (~done).nonzero()[:, 0]
+        self._rows = [self._rows[i] for i in going.tolist()]
+        self._history = self._history[going]
+        if self._rows:
+            self._speech.keep(going)
+        return going
 
 
 def say(
@@ -58,42 +148,17 @@ def say(
     prompt: Tensor | None,
     generators: Sequence[torch.Generator],
     draw: Draw = Draw(),  # noqa: B008 - frozen
-    most: int = MOST,
+    most: Sequence[int] | int = MOST,
     run: Run = Run(),  # noqa: B008 - frozen
 ) -> list[Said]:
-    """The tokens of every row; a row is drawn with its own generator and equals itself said alone.
+    """All that `Saying` says, row by row; `most` is of each row, or of all.
 
-    Takes what `Speaker.begin` takes. A row ends where the likeliest or the drawn token is the end, never
-    before `LEAST` tokens, or after `most`. Raises `Cancelled`, and `Unsound` for logits that are not finite.
+    Raises `Cancelled`, and `Unsound` for logits that are not finite.
     """
-    speech = speaker.begin(phones, features, prompt, most)
-    prompt = torch.zeros(0, dtype=torch.int64) if prompt is None else prompt
-    device = speech.logits.device
-    history = prompt.to(device).expand(len(phones), -1)
-    rows = list(range(len(phones)))  # those still being said, by their place in the batch
-    said: dict[int, Said] = {}
-    end = speaker.config.tokens
-    for step in range(most):
+    limits = [most] * len(phones) if isinstance(most, int) else list(most)
+    saying = Saying(speaker, phones, features, prompt, generators, draw, limits)
+    while not saying.done:
         run.check()
-        run.progress("say", step, most)
-        if not bool(speech.logits.isfinite().all()):
-            raise Unsound("The speaking model gave numbers that are not finite.")
-        open_logits = speech.logits[:, :end] if step < LEAST else speech.logits
-        logits = sampling.penalise(open_logits, history, draw.repetition_penalty)
-        tokens = drawn(probabilities(logits, draw), [generators[row] for row in rows])
-        ended = (logits.argmax(-1) == end) | (tokens == end)
-        if bool(ended.any()):
-            for i in ended.nonzero()[:, 0].tolist():
-                said[rows[i]] = Said(history[i, len(prompt) :].cpu(), ended=True)
-            if bool(ended.all()):
-                break
-            going = (~ended).nonzero()[:, 0]
-            speech.keep(going)
-            history, tokens = history[going], tokens[going]
-            rows = [rows[i] for i in going.tolist()]
-        history = torch.cat([history, tokens[:, None]], dim=1)
-        if step + 1 < most:
-            speaker.step(speech, tokens)
-    else:
-        said |= {row: Said(history[i, len(prompt) :].cpu(), ended=False) for i, row in enumerate(rows)}
-    return [said[row] for row in range(len(phones))]
+        run.progress("say", saying.count, max(limits))
+        saying.step()
+    return [saying.so_far(row) for row in range(len(phones))]
