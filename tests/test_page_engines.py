@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -107,8 +108,34 @@ def test_every_language_and_engine_has_a_name_in_both_languages(tmp_path):
 on_the_page = test_page.pytestmark
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> Iterator[str]:
+    """A page with two engines, both ready."""
+    folder = tmp_path_factory.mktemp("two")
+    with served(folder, engines=engines_in(folder), pace=0.0) as address:
+        yield address
+
+
 def choice(page: Page, title: str):
     return page.get_by_role("radio", name=re.compile(f"^{title}"))
+
+
+@on_the_page
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_voice_text_and_speak_are_seen_at_once(two, visit, width, height, scheme):
+    page = visit(two, viewport={"width": width, "height": height}, color_scheme=scheme)
+    choice(page, "Parrot").check()
+    expect(page.get_by_label("Language of the text")).to_be_visible()
+    line, clip, text, speak, go = (
+        page.locator(name).bounding_box()
+        for name in (".engine-line", "#clip", "#text textarea", "#speak", ".sheet.go")
+    )
+    assert line["height"] < 45 and line["y"] + line["height"] < clip["y"]
+    assert clip["y"] + clip["height"] < text["y"]
+    assert text["y"] + 60 < go["y"]  # two lines of it
+    assert speak["y"] + speak["height"] <= height
+    assert page.evaluate("scrollY") == 0 and page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @on_the_page
@@ -152,5 +179,5 @@ def test_another_engine_changes_what_is_offered_and_the_take_says_who_spoke(visi
         expect(page.locator("#models")).to_be_visible()
         page.get_by_role("tab", name="Clone").click()
         expect(choice(page, "Toy")).to_be_checked()
-        expect(page.locator("#engine-others")).to_contain_text("Parrot — not installed: see Models")
-        expect(page.locator("#engine-others input")).to_be_disabled()
+        page.get_by_role("button", name="Install Parrot").click()
+        expect(page.locator("#models")).to_be_visible()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 
 import gradio as gr
 
@@ -18,30 +17,27 @@ plain = partial(gr.HTML, apply_default_css=False)  # HTML that our own style she
 
 @dataclass(frozen=True)
 class Choice:
-    """The engines that can be chosen, those that are not installed, and the way to install them."""
+    """The engines that can be chosen, and the way to those that are not installed."""
 
     engine: gr.Radio
-    others: gr.HTML
     way: gr.Button
 
     @property
     def all(self) -> list[gr.components.Component]:
         """In the order of `offered`."""
-        return [self.engine, self.others, self.way]
+        return [self.engine, self.way]
 
 
 def build(desk: Desk, t: Callable[[str], object]) -> Choice:
-    """Lay out the choice; hidden on a server with one engine. What it offers comes with `offered`."""
+    """Lay out the choice as one line; hidden on a server with one engine. Filled in by `offered`."""
     several = len(desk.engines.names()) > 1
-    with gr.Column(elem_classes="sheet", visible=several):
+    with gr.Row(elem_classes="engine-line", visible=several):
         engine = gr.Radio(
             [(desk.spec.title, desk.engine)], value=desk.engine, label=t("engine.name"),
             elem_id="engine-choice",
         )  # fmt: skip
-        others = plain(elem_id="engine-others")
-        with gr.Row(elem_classes="chips"):
-            way = gr.Button(t("engine.way"), elem_id="engine-way", size="sm", visible=False)
-    return Choice(engine, others, way)
+        way = gr.Button(t("engine.way"), elem_id="engine-way", size="sm", visible=False)
+    return Choice(engine, way)
 
 
 def offered(desk: Desk, before: object, page: str) -> list[object]:
@@ -51,29 +47,14 @@ def offered(desk: Desk, before: object, page: str) -> list[object]:
     """
     engines = desk.specs()
     ready = [spec for spec, missing in engines if missing is None]
-    absent = [spec for spec, missing in engines if missing is not None]
-    choices = [(_titled(spec, page), spec.name) for spec in ready]
+    absent = [spec.title for spec, missing in engines if missing is not None]
+    choices = [(f"{spec.title} {desk.edition(spec.name)}".strip(), spec.name) for spec in ready]
     chosen = desk.chosen(before)
+    said = words.say(page, "engine.absent", titles=words.listed(page, absent))
     return [
         gr.update(choices=choices, value=chosen.name if chosen in ready else None),
-        _absent(absent, page),
-        gr.update(visible=bool(absent)),
+        gr.update(visible=bool(absent), value=said),
     ]
-
-
-def _titled(spec: Spec, page: str) -> str:
-    line, _ = words.engine(page, spec)
-    return f"{spec.title} — {line}" if line else spec.title
-
-
-def _absent(specs: Iterable[Spec], page: str) -> str:
-    """Engines that cannot be chosen, as choices that cannot be made."""
-    rows = "".join(
-        f'<li><label><input type="radio" disabled> <b>{escape(spec.title)}</b> — '
-        f"{escape(words.say(page, 'engine.absent'))}</label></li>"
-        for spec in specs
-    )
-    return f"<ul>{rows}</ul>" if rows else ""
 
 
 # --- what the page offers of an engine ----------------------------------------------------

@@ -87,8 +87,9 @@ def build(
         with gr.Column(elem_classes="make", min_width=320):
             choice = choosing.build(desk, t)
             with gr.Column(elem_classes="sheet"):
-                plain(markup.heading(str(t("voice.heading"))))
-                advice = plain(elem_id="advice")
+                with gr.Row(elem_classes="head"):
+                    plain(markup.heading(str(t("voice.heading"))))
+                    advice = plain(elem_id="advice")
                 clip = gr.Audio(
                     value=str(desk.example.path) if desk.example else None,
                     label=t("voice.label"),
@@ -115,7 +116,16 @@ def build(
                 )
                 consent = gr.Checkbox(label=t("consent"), elem_id="consent", container=False, visible=False)
             with gr.Column(elem_classes="sheet"):
-                plain(markup.heading(str(t("text.heading"))))
+                with gr.Row(elem_classes="head"):
+                    plain(markup.heading(str(t("text.heading"))))
+                    language = gr.Dropdown(
+                        list(desk.spec.languages),
+                        value=desk.spec.languages[0],
+                        label=t("language.label"),
+                        elem_id="language",
+                        min_width=120,
+                        visible=len(desk.spec.languages) > 1,
+                    )
                 text = gr.Textbox(
                     desk.example.text if desk.example else "",
                     label=t("text.label"),
@@ -126,13 +136,6 @@ def build(
                     elem_id="text",
                 )
                 plain('<p id="count" aria-hidden="true"></p>')
-                language = gr.Dropdown(
-                    list(desk.spec.languages),
-                    value=desk.spec.languages[0],
-                    label=t("language.label"),
-                    elem_id="language",
-                    visible=len(desk.spec.languages) > 1,
-                )
                 knobs = _knobs(desk, t)
             with gr.Column(elem_classes="sheet go"):
                 notice = plain("", elem_id="notice", html_template='<div role="alert">${value}</div>')

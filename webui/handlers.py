@@ -183,6 +183,15 @@ class Desk:
         """In words, what the engine lacks; None where it is ready."""
         return self.engines.missing(engine)
 
+    def edition(self, engine: str) -> str:
+        """Which of its versions speaks, where an engine has several and one was chosen; else nothing."""
+        try:
+            told = json.loads((self.engines.models / engine / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return ""
+        version = told.get("version") if isinstance(told, dict) else None
+        return version if isinstance(version, str) else ""
+
     def chosen(self, engine: object) -> Spec:
         """The engine that a browser names, where it is known and ready; the server's own elsewhere."""
         known = isinstance(engine, str) and engine in self.engines.names() and self.missing(engine) is None

@@ -65,9 +65,10 @@ def coached(clip: Clip, licence: str, page: str) -> str:
     said = words.say(page, "voice.licence", licence=licence) if clip.example else ""
     line = f'<p class="licence">{escape(said)}</p>' if said else ""
     title = escape(words.say(page, "coach.heading"))
+    fine = " fine" if [finding.kind for finding in clip.findings] == ["good"] else ""
     return (
-        f'<section class="coach"><h3>{title} <small>{escape(length)}</small></h3>'
-        f"{line}<ul>{rows}</ul></section>"
+        f'<section class="coach{fine}"><h3>{title} <small>{escape(length)}</small></h3>'
+        f"<ul>{rows}</ul>{line}</section>"
     )
 
 
@@ -290,7 +291,8 @@ def _engine(spec: Spec, missing: str | None, page: str) -> str:
         ("engine.source", spec.source),
     )
     body = "".join(f"<div><dt>{escape(words.say(page, k))}</dt><dd>{escape(v)}</dd></div>" for k, v in rows)
-    note = f'<p class="hint">{escape(spec.note)}</p>' if spec.note else ""
+    about, _ = words.engine(page, spec)
+    note = f'<p class="hint">{escape(about)}</p>' if about else ""
     return f'<h3>{escape(spec.title)}</h3><dl class="facts">{body}</dl>{note}'
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipelines.types import Spec
 from webui import models_words
@@ -29,8 +29,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     # --- clone: the voice
     "voice.heading": ("The voice", "声音"),
     "voice.hint": (
-        "Drop a clip of one person speaking, or record one. {low:g} to {high:g} clear seconds are best.",
-        "拖入或录制一段单人说话的录音，{low:g} 到 {high:g} 秒的清晰声音最好。",
+        "One person speaking, {low:g} to {high:g} clear seconds.",
+        "一个人说话，{low:g} 到 {high:g} 秒的清晰声音。",
     ),
     "voice.label": ("Clip of the voice", "声音片段"),
     "voice.example": ("Use the example voice", "使用示例声音"),
@@ -516,7 +516,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "settings.probed": ("Measured again.", "已重新测量。"),
     "settings.table": ("What the probe found", "检测结果"),
     "engine.heading": ("The engines", "引擎"),
-    "engine.absent": ("not installed: see Models", "未安装：见“模型”页"),
+    "engine.absent": ("Install {titles}", "安装 {titles}"),
     "engine.way": ("Open Models", "打开“模型”页"),
     "engine.name": ("Engine", "引擎"),
     "engine.source": ("Weights", "权重"),
@@ -640,6 +640,11 @@ def catalogue(language: str) -> dict[str, str]:
     }
 
 
+def listed(page: str, names: Sequence[str]) -> str:
+    """Names one after the other, as the page's language does it."""
+    return ("、" if page == "zh" else ", ").join(names)
+
+
 def measure(page: str, name: str, label: str, sentence: str) -> tuple[str, str]:
     """A measure's label and sentence in the page's language; English where none is written."""
     return CHINESE_MEASURES.get(name, (label, sentence)) if page == "zh" else (label, sentence)
@@ -657,9 +662,8 @@ def languages(page: str, spec: Spec) -> list[tuple[str, str]]:
 
 
 def engine(page: str, spec: Spec) -> tuple[str, str]:
-    """A line about an engine, and why it asks what the clip says, in the page's language where written."""
-    line = spec.note.partition(". ")[0].rstrip(".") + "." if spec.note else ""
-    english = (line, spec.transcript)
+    """What to know of an engine, and why it asks what the clip says, in the page's language where written."""
+    english = (spec.note, spec.transcript)
     return CHINESE_ENGINES.get(spec.name, english) if page == "zh" else english
 
 
