@@ -19,9 +19,9 @@ from pipelines.types import Waveform
 
 Severity = Literal["bad", "warn", "good"]
 
-USABLE_SECONDS = (3.0, 30.0)
-BEST_SECONDS = (6.0, 12.0)
-COMFORTABLE_SECONDS = (5.0, 15.0)  # outside: a remark
+WANTED_SECONDS = (5.0, 15.0)  # where no engine says what it wants; outside: a remark
+FAR_SHORT, FAR_LONG = 0.6, 2.0  # times what is wanted: a problem
+KEPT_SECONDS = (6.0, 12.0)  # of a clip that is too long, as far as that is wanted
 SNR_WARN, SNR_BAD, SNR_NO_VOICE = 20.0, 12.0, 2.5  # dB, as `_Picture.snr` measures it
 CLIPPED_WARN, CLIPPED_BAD = 1e-4, 3e-3  # share of the samples that lie on flat tops
 QUIET_WARN, QUIET_BAD = -35.0, -50.0  # LUFS
@@ -31,6 +31,7 @@ OFFSET_WARN = 0.01  # of full scale
 EDGE_SECONDS, PAUSE_SECONDS, SILENT_SHARE = 0.8, 1.2, 0.5
 TWO_SPEAKERS = 0.5
 
+SPARE = 0.05  # seconds that a cut stays below what is wanted, lest rounding makes it longer
 LEVEL_LUFS, CEILING_DBFS = -20.0, -1.0  # what mending brings a clip to
 KEPT_EDGE, KEPT_PAUSE = 0.2, 0.5  # seconds of silence that mending leaves
 
@@ -44,7 +45,7 @@ class Finding:
 
     `words` are a sentence for the person; `mend` is the label of the button that mends it, None where
     nothing can. `kind` and `values` are for saying the same in another language. Kinds, with their values:
-    `no_voice`, `noise` (snr, dB); `short`, `long` (seconds); `silence` (lead, trail, pause: seconds;
+    `no_voice`, `noise` (snr, dB); `short`, `long`, `overlong` (seconds; low, high: what is wanted); `silence` (lead, trail, pause: seconds;
     share); `clipping` (share); `quiet` (lufs); `band` (hertz); `hum` (hertz, level: dB against the
     voice); `offset` (offset, of full scale); `speakers` (change); `good` (seconds, snr).
     """
@@ -59,17 +60,24 @@ class Finding:
 # --- examining ---------------------------------------------------------------------------
 
 
-def examine(waveform: Waveform, speaker_changes: Callable[[Waveform], float] | None = None) -> list[Finding]:
+def examine(
+    waveform: Waveform,
+    speaker_changes: Callable[[Waveform], float] | None = None,
+    wanted: tuple[float, float] = WANTED_SECONDS,
+    overlong: str = "",
+) -> list[Finding]:
     """What there is to say about a reference clip, worst first; one finding "good" where all is well.
 
     `speaker_changes` tells how surely more than one person speaks, 0 to 1; without it that is not looked at.
+    `wanted` is the length in seconds that an engine wants, `overlong` a sentence on what becomes of a clip
+    that is longer, for an engine that does not hear all of it.
     """
     picture = _Picture.of(waveform)
     if picture.snr < SNR_NO_VOICE:
         words = "No voice can be made out in this clip: choose one in which somebody speaks."
         return [Finding("no_voice", "bad", words, None, {"snr": picture.snr})]
     findings = [
-        *_length(waveform),
+        *_length(waveform, wanted, overlong),
         *_clipping(waveform),
         *_noise(picture),
         *_silence(picture),
@@ -161,18 +169,19 @@ def _snr(energy: np.ndarray, speaking: np.ndarray, near: np.ndarray, noise: np.n
     return float(np.mean(10 * np.log10(ratios)))
 
 
-def _length(waveform: Waveform) -> Iterator[Finding]:
-    seconds = waveform.seconds
-    values = {"seconds": seconds}
-    best = f"{BEST_SECONDS[0]:.0f} to {BEST_SECONDS[1]:.0f} seconds are best"
-    if seconds < COMFORTABLE_SECONDS[0]:
-        severity: Severity = "bad" if seconds < USABLE_SECONDS[0] else "warn"
+def _length(waveform: Waveform, wanted: tuple[float, float], overlong: str) -> Iterator[Finding]:
+    seconds, (low, high) = waveform.seconds, wanted
+    values = {"seconds": seconds, "low": low, "high": high}
+    best = f"{low:g} to {high:g} seconds are best"
+    if seconds < low:
+        severity: Severity = "bad" if seconds < FAR_SHORT * low else "warn"
         words = f"The clip is short ({seconds:.1f} seconds); {best}. Record or choose a longer one."
         yield Finding("short", severity, words, None, values)
-    if seconds > COMFORTABLE_SECONDS[1]:
-        severity = "bad" if seconds > USABLE_SECONDS[1] else "warn"
-        words = f"The clip is longer than it need be ({seconds:.0f} seconds); {best}."
-        yield Finding("long", severity, words, "Keep the best seconds", values)
+    if seconds > high:
+        severity = "bad" if seconds > FAR_LONG * high else "warn"
+        words = f"The clip is longer than it need be ({seconds:.1f} seconds); {best}."
+        kind = "overlong" if overlong else "long"
+        yield Finding(kind, severity, f"{words} {overlong}".strip(), "Keep the best seconds", values)
 
 
 def _clipping(waveform: Waveform) -> Iterator[Finding]:
@@ -311,18 +320,23 @@ def _hum_level(waveform: Waveform, lines: list[_Line]) -> float:
 # --- mending -----------------------------------------------------------------------------
 
 
-def mend(waveform: Waveform, kind: str) -> Waveform:
-    """The clip with the finding of that kind mended. Raises `ValueError` for a kind that has no mend."""
+def mend(waveform: Waveform, kind: str, wanted: tuple[float, float] = WANTED_SECONDS) -> Waveform:
+    """The clip with the finding of that kind mended; `wanted` as in `examine`.
+
+    Raises `ValueError` for a kind that has no mend.
+    """
+    if kind in TOO_LONG:
+        return _best_seconds(waveform, wanted)
     if kind not in _MENDS:
-        raise ValueError(f"there is no mend for {kind!r}; there are {', '.join(_MENDS)}")
+        raise ValueError(f"there is no mend for {kind!r}; there are {', '.join([*_MENDS, *TOO_LONG])}")
     return _MENDS[kind](waveform)
 
 
-def mend_all(waveform: Waveform) -> Waveform:
+def mend_all(waveform: Waveform, wanted: tuple[float, float] = WANTED_SECONDS) -> Waveform:
     """The clip with all mended that can be, in an order in which no mend undoes another."""
-    for kind in _MENDS:
-        if any(finding.kind == kind for finding in examine(waveform)):
-            waveform = mend(waveform, kind)
+    for kind in ORDER:
+        if any(finding.kind == kind for finding in examine(waveform, wanted=wanted)):
+            waveform = mend(waveform, kind, wanted)
     return waveform
 
 
@@ -406,17 +420,19 @@ def _cut_silence(waveform: Waveform) -> Waveform:
     return audio.join([audio.fade(piece) for piece in pieces])
 
 
-def _best_seconds(waveform: Waveform) -> Waveform:
-    """The best stretch of 6 to 12 seconds; from pause to pause where the speaker makes any."""
-    start, end = _best_stretch(waveform)
+def _best_seconds(waveform: Waveform, wanted: tuple[float, float]) -> Waveform:
+    """The best stretch of a length that is wanted; from pause to pause where the speaker makes any."""
+    low, high = wanted
+    shortest, longest = max(low, min(KEPT_SECONDS[0], high / 2)), min(KEPT_SECONDS[1], high - SPARE)
+    start, end = _best_stretch(waveform, shortest, longest)
     return audio.fade(audio.trim(waveform, start, end), 0.01, 0.01)
 
 
-def _best_stretch(waveform: Waveform) -> tuple[float, float]:
+def _best_stretch(waveform: Waveform, shortest: float, longest: float) -> tuple[float, float]:
     """(start, end) in seconds of the stretch with most voice, least noise, no clipping, a usual level."""
     picture = _Picture.of(waveform)
     if not picture.speaking.any():
-        return 0.0, 10.0
+        return 0.0, min(10.0, longest)
     energy = picture.power.sum(axis=0)
     floor = ndimage.minimum_filter1d(ndimage.uniform_filter1d(energy, 5), round(1.5 / HOP))
     clipped = np.zeros(len(energy))  # share of each frame
@@ -438,17 +454,20 @@ def _best_stretch(waveform: Waveform) -> tuple[float, float]:
         fullness = min(stretch[1] - stretch[0], 10.0) / 10
         return speaking / length + fullness + snr / 20 - abs(level) / 20 - 300 * flat / length
 
-    return max(_stretches(picture.speaking, waveform.seconds), key=score)
+    return max(_stretches(picture.speaking, waveform.seconds, shortest, longest), key=score)
 
 
-def _stretches(speaking: np.ndarray, seconds: float) -> list[tuple[float, float]]:
-    """Candidates of 6 to 12 s that start and end in pauses; 10 s at every half second if there are none."""
+def _stretches(
+    speaking: np.ndarray, seconds: float, shortest: float, longest: float
+) -> list[tuple[float, float]]:
+    """Candidates that start and end in pauses; 10 s or less at every half second if there are none."""
     spans = [(a * HOP, b * HOP) for a, b in _spans(speaking)]
     starts = [max(0.0, a - 0.1) for a, _ in spans]
     ends = [min(seconds, b + 0.1) for _, b in spans]
-    shortest, longest = BEST_SECONDS
     between = [(a, b) for a in starts for b in ends if shortest <= b - a <= longest]
-    return between or [(float(a), float(a) + 10) for a in np.arange(0, max(seconds - 10, 0.5), 0.5)]
+    length = min(10.0, longest)
+    anywhere = [(float(a), float(a) + length) for a in np.arange(0, max(seconds - length, 0.5), 0.5)]
+    return between or anywhere
 
 
 def _level(waveform: Waveform) -> Waveform:
@@ -460,7 +479,9 @@ _MENDS: Mapping[str, Callable[[Waveform], Waveform]] = {
     "clipping": _round_tops,  # before any filter: filtering bends the flat tops out of recognition
     "hum": _filter_hum,
     "silence": _cut_silence,
-    "long": _best_seconds,  # before the noise: what is left may need no cleaning
     "noise": _clean_noise,
     "quiet": _level,
 }
+TOO_LONG = ("long", "overlong")
+# The length before the noise: what is left may need no cleaning.
+ORDER = ("offset", "clipping", "hum", "silence", *TOO_LONG, "noise", "quiet")

@@ -257,6 +257,7 @@ class Spec:
     transcript: str = ""  # why the clip's words help it; empty: they mean nothing to it
     usual: Sampling = Sampling()  # what it is tuned to: what a person has who chooses nothing
     steps: tuple[int, ...] = ()  # that its rendering may take, fewest first; none: nothing to choose
+    overlong: str = ""  # what becomes of a clip longer than `reference_seconds`; empty: all of it is heard
 
     def draws(self, prosody: str = "") -> bool:
         """Whether saying in this prosody (empty: the default) is drawn by chance."""

@@ -146,6 +146,28 @@ def test_rounded_tops_lie_nearer_to_what_was_cut_off(reference: Waveform) -> Non
     assert (mended - reference.samples).square().mean() < before / 2
 
 
+def test_length_is_judged_by_what_the_engine_wants() -> None:
+    clip = make_speech(14.0, seed=3)
+    assert _kinds(clip) == ["good"]
+    (finding,) = coach.examine(clip, wanted=(3.0, 10.0))
+    assert (finding.kind, finding.severity, finding.mend) == ("long", "warn", "Keep the best seconds")
+    assert "14.0 seconds" in finding.words and "3 to 10 seconds are best" in finding.words
+    (finding,) = coach.examine(clip, wanted=(3.0, 10.0), overlong="It hears the best 10.")
+    assert (finding.kind, finding.words[-22:]) == ("overlong", " It hears the best 10.")
+    short = audio.trim(clip, 0, 4)
+    assert [found.kind for found in coach.examine(short, wanted=(3.0, 10.0))] == ["good"]
+    assert "5 to 15" in coach.examine(short)[0].words
+    severities = [coach.examine(audio.trim(clip, 0, s), wanted=(3.0, 10.0))[0].severity for s in (1.5, 2.5)]
+    assert severities == ["bad", "warn"]
+
+
+@pytest.mark.parametrize("wanted", [(3.0, 10.0), (3.0, 9.0), (5.0, 15.0), (1.0, 30.0)])
+@pytest.mark.parametrize("kind", coach.TOO_LONG)
+def test_a_cut_clip_has_a_length_that_is_wanted(kind: str, wanted: tuple[float, float]) -> None:
+    for sound in (make_speech(33.0, seed=4), Waveform(torch.zeros(40 * 8_000), 8_000)):
+        assert wanted[0] <= coach.mend(sound, kind, wanted).seconds < wanted[1]
+
+
 def test_the_best_seconds_avoid_what_is_bad() -> None:
     good = make_speech(9.0, seed=5)
     noisy = _noise(make_speech(9.0, seed=6), 6)

@@ -31,6 +31,10 @@ SPEC = Spec(
     ),
     usual=Sampling(top_k=15, repetition_penalty=1.35),
     steps=(4, 8, 16, 32),
+    overlong=(
+        "Of a longer clip this engine takes the best 10 seconds, and the clip's words are then of no use; "
+        "versions 3 and 4, which need the words, refuse it."
+    ),
 )
 
 
