@@ -1,10 +1,11 @@
 """Official checkpoints to engines of ours: `python -m pipelines.convert ENGINE OFFICIAL…`.
 
 OFFICIAL is a file, a folder as the hub has it, or a folder of several of these, whose other files are passed
-over. Nothing in a file is executed; what a file is, is told by what it holds. Fetching is for
-`pipelines.install`.
+over. Nothing in a file is executed; what a file is, is told by what it holds. What only changes another part,
+as a LoRA does, is converted after all others. Fetching is for `pipelines.install`.
 
-Exit codes: 0 all that was named is converted; 2 something cannot be used, told in one line on standard error.
+Exit codes: 0 all that was named is converted; 2 something cannot be used, told in one line on standard error;
+130 stopped with Ctrl+C, no part being left by half.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import argparse
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
+from types import ModuleType
 
+from pipelines.clone import MENDABLE, STOPPED, Parser
 from pipelines.install import ENDINGS, ENGINES
 from pipelines.types import InputError
 
-MENDABLE = 2
 HUB = ("model.safetensors", "pytorch_model.bin", "bigvgan_generator.pt")  # makes a folder one source
 
 
@@ -32,44 +35,85 @@ def sources(path: Path) -> list[Path]:
 
 
 def _beneath(folder: Path) -> Iterator[Path]:
+    """Links to folders are not followed: they lead elsewhere, or round in circles."""
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
-            yield from sources(path)
-        elif path.suffix in ENDINGS:
+        if path.is_dir():
+            if not path.name.startswith(".") and not path.is_symlink():
+                yield from sources(path)
+        elif path.suffix.lower() in ENDINGS:
             yield path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.convert", description=main.__doc__)
-    parser.add_argument("engine", choices=list(ENGINES))
-    parser.add_argument("official", nargs="+", type=Path, metavar="OFFICIAL", help="files or folders")
-    parser.add_argument("--version", default="", help="of a file that does not tell its own")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the engines' weights")
-    options = parser.parse_args(arguments)
-    engine = importlib.import_module(ENGINES[options.engine])
-    folder, code = options.models / options.engine, 0
-    for path in options.official:
-        named = sources(path)
-        for source in named:
-            try:
-                print(_converted(options.engine, source, folder, options.version), flush=True)
-            except InputError as error:
-                passed_over = len(named) > 1
-                print(f"passed over: {error}" if passed_over else error, file=sys.stderr, flush=True)
-                code = code if passed_over else MENDABLE
-        if not named:
-            print(f"There is nothing to convert in {path}.", file=sys.stderr)
-            code = MENDABLE
-    if words := engine.missing(folder):
+    options = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of names that are no Unicode
+    try:
+        return _run(options)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return MENDABLE
+    except KeyboardInterrupt:
+        return STOPPED
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags of the command line, with their help."""
+    flags = Parser(prog="python -m pipelines.convert", description="Official checkpoints to engines of ours.")
+    flags.add_argument("engine", choices=list(ENGINES))
+    flags.add_argument("official", nargs="+", type=Path, metavar="OFFICIAL", help="files or folders")
+    flags.add_argument("--version", default="", help="of a file that does not tell its own")
+    flags.add_argument("--models", type=Path, default=Path("models"), help="folder of the engines' weights")
+    return flags
+
+
+def _run(options: argparse.Namespace) -> int:
+    code = 0
+    for source, named in _in_order(options.engine, options.official):
+        try:
+            print(_converted(options.engine, source, options.models, options.version), flush=True)
+        except InputError as error:
+            print(error if named else f"passed over: {error}", file=sys.stderr, flush=True)
+            code = MENDABLE if named else code
+    if words := importlib.import_module(ENGINES[options.engine]).missing(options.models / options.engine):
         print(words)
     return code
 
 
-def _converted(engine: str, source: Path, folder: Path, version: str) -> str:
-    converter = importlib.import_module(f"{ENGINES[engine]}.convert")
-    part = converter.convert(source, folder, version)
+def _in_order(engine: str, official: Sequence[Path]) -> list[tuple[Path, bool]]:
+    """All there is to convert, and whether it was named alone: what changes other parts comes last.
+
+    Raises `InputError` for a folder in which there is nothing.
+    """
+    found: list[tuple[Path, bool]] = []
+    for path in official:
+        try:
+            there = sources(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+        if not there:
+            raise InputError(f"There is nothing to convert in {path}.")
+        found += [(source, len(there) == 1) for source in there]
+    return sorted(found, key=lambda one: _changes_others(engine, one[0])) if len(found) > 1 else found
+
+
+def _changes_others(engine: str, source: Path) -> bool:
+    converter = _converter(engine)
+    try:
+        return converter.recognise(source)[0] in converter.LAST
+    except InputError:  # told when it is converted
+        return False
+
+
+def _converted(engine: str, source: Path, models: Path, version: str) -> str:
+    part = _converter(engine).convert(source, models / engine, version)
     return f"{source.name}: {' '.join(filter(None, (part.kind, part.version)))}, in {part.folder}"
+
+
+def _converter(engine: str) -> ModuleType:
+    return importlib.import_module(f"{ENGINES[engine]}.convert")
 
 
 if __name__ == "__main__":

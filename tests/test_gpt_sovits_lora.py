@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pipelines import checkpoint
+from pipelines import convert as commands
 from pipelines.checkpoint import CheckpointError
 from pipelines.device import Placement
 from pipelines.engines.gpt_sovits.cfm import frequencies
@@ -203,4 +204,29 @@ def test_a_lora_without_its_base_says_what_is_missing(tmp_path):
     convert(s2(tmp_path / "s2Gv3.pth", "v3"), models)
     with pytest.raises(CheckpointError, match="a LoRA, .* of v4: convert the published s2Gv4.pth first"):
         convert(tuned(tmp_path / "mine.pth", tag=b"04"), models)
+    assert [folder.name for folder in models.iterdir()] == ["s2Gv3"]
+
+
+def test_loras_are_converted_after_the_base_that_they_change_whatever_their_order(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    tuned(folder / "a voice.pth")
+    s2(folder / "z s2Gv3.pth", "v3")
+    where = ["--models", str(tmp_path / "models")]
+    assert commands.main(["gpt_sovits", str(folder), *where]) == 0
+    made = tmp_path / "models" / "gpt_sovits"
+    assert sorted(path.name for path in made.iterdir()) == ["a-voice", "z-s2Gv3"]
+    named = [str(folder / name) for name in ("a voice.pth", "z s2Gv3.pth")]
+    assert commands.main(["gpt_sovits", *named, "--models", str(tmp_path / "others")]) == 0
+
+
+@pytest.mark.parametrize("halves", [((3, 2), (2,)), ((8192, 1), (1, 8192)), ((2, 3), (4, 2))], ids=str)
+def test_halves_of_nonsense_are_refused(tmp_path, halves):
+    models, name = tmp_path / "models", f"{PREFIX}estimator.transformer_blocks.0.attn.to_q.lora_"
+    convert(s2(tmp_path / "s2Gv3.pth", "v3"), models)
+    weights = {
+        f"{name}{half}.default.weight": torch.zeros(shape) for half, shape in zip("BA", halves, strict=True)
+    }
+    with pytest.raises(CheckpointError, match="evil.pth cannot be used: The LoRA file"):
+        convert(official.save_s2(tmp_path / "evil.pth", weights, {}, b"03"), models)
     assert [folder.name for folder in models.iterdir()] == ["s2Gv3"]
