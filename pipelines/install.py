@@ -44,6 +44,8 @@ SPARE = 200_000_000  # bytes of the disk left to others
 class Converter(Protocol):
     """What an engine's `convert` module offers."""
 
+    LAST: tuple[str, ...]  # kinds that change other parts, and are converted after them
+
     def recognise(self, source: Path) -> tuple[str, str]:
         """Kind and version of a file, or of a folder of the hub, by what it holds. Raises `InputError`."""
 
@@ -238,10 +240,15 @@ class Store:
 
     def look(self, engine: str, run: Run, tell: Tell = quiet) -> list[Seen]:
         """What the files in the folders are. Raises `Cancelled`."""
-        files = [file for folder in self.folders for file in _weights_in(folder)]
-        seen = []
+        seen: list[Seen] = []
+        files = [file for folder in self.folders for file in _weights_in(folder, seen)]
         for number, path in enumerate(files):
             run.check()
+            if not path.name.isprintable():
+                seen.append(
+                    Seen(path, trouble=f"{_shown(path.name)} has a name that cannot be shown: rename it.")
+                )
+                continue
             tell(Step("look", path.name, number, len(files)))
             try:
                 seen.append(self._identified(engine, path))
@@ -339,7 +346,9 @@ class Store:
                     self._convert(engine, part.part, part.place, tell)
             if state.missing and not fetching:
                 self._lament(state)
-            if edition.sample_rate and (not own or self.chosen(engine) is None):
+            if edition.sample_rate is None:
+                self._choose_again(engine)
+            elif not own or self.chosen(engine) is None:
                 self.engines[engine].choose(self.models / engine, name, {})
             return self.survey(engine, run, tell)
 
@@ -355,6 +364,18 @@ class Store:
         if edition.sample_rate is None or edition not in [s.edition for s in self._installed(engine)]:
             raise Setback("absent", edition=edition.title)
         self.engines[engine].choose(self.models / engine, name, {})
+
+    def _choose_again(self, engine: str) -> None:
+        """Write down anew what speaks together, after a part came or went; nothing where none is chosen."""
+        chosen = self.chosen(engine)
+        if chosen is not None:
+            self.engines[engine].choose(self.models / engine, chosen, self._own_speaking(engine))
+
+    def _own_speaking(self, engine: str) -> dict[str, str]:
+        """The parts that a person made and that speak, by kind."""
+        mine = {made.folder.name for made in self._own_made(engine)}
+        kept = dict(self._speaking(engine).get("parts", {}))
+        return {kind: name for kind, name in kept.items() if name in mine}
 
     def _speaking(self, engine: str) -> Mapping[str, object]:
         """What the engine's own config.json tells: the edition, and the folders of its parts by kind."""
@@ -391,9 +412,7 @@ class Store:
 
     def prefer(self, engine: str, folder: str) -> None:
         """Let a part that a person made speak, in the edition that it is for. Raises `InputError`."""
-        mine = next((made for made in self._own_made(engine) if made.folder.name == folder), None)
-        if mine is None:
-            raise Setback("vanished")
+        mine = self._mine(engine, folder)
         chosen, catalogue = self.chosen(engine), self.catalogue(engine)
         fitting = [
             edition.name
@@ -401,10 +420,20 @@ class Store:
             if (mine.kind, mine.version) in [(part.kind, part.version) for part in catalogue.of(edition)]
         ]
         edition = chosen if chosen in fitting else fitting[0]
-        mine_all = {made.folder.name for made in self._own_made(engine)}
-        kept = dict(self._speaking(engine).get("parts", {})) if edition == chosen else {}
-        own = {kind: name for kind, name in kept.items() if name in mine_all}
+        own = self._own_speaking(engine) if edition == chosen else {}
         self.engines[engine].choose(self.models / engine, edition, own | {mine.kind: folder})
+
+    def discard(self, engine: str, folder: str) -> None:
+        """Delete a part that a person made; another that does the same speaks then. Raises `Setback`."""
+        with self._alone(Run(), quiet):
+            _delete(self._mine(engine, folder).folder)
+            self._choose_again(engine)
+
+    def _mine(self, engine: str, folder: str) -> Made:
+        mine = next((made for made in self._own_made(engine) if made.folder.name == folder), None)
+        if mine is None:
+            raise Setback("vanished")
+        return mine
 
     def _own_made(self, engine: str) -> list[Made]:
         catalogue = self.catalogue(engine)
@@ -435,9 +464,8 @@ class Store:
             if not folders:
                 raise Setback("needed", edition=self.edition(engine, name).title)
             for folder in folders:
-                aside = folder.with_name(f".{secrets.token_hex(8)}.gone")
-                folder.replace(aside)
-                shutil.rmtree(aside)
+                _delete(folder)
+            self._choose_again(engine)
         return folders
 
     @contextmanager
@@ -520,19 +548,37 @@ class _Meter:
 # ------------------------------------------------------------------------------------ files
 
 
-def _weights_in(folder: Path, deep: int = DEEP) -> list[Path]:
-    """Files that may hold weights, in a folder and those within it; links are not followed."""
+def _weights_in(folder: Path, seen: list[Seen], deep: int = DEEP) -> list[Path]:
+    """Files that may hold weights, in a folder and those within it; links to folders are not followed.
+
+    What cannot be looked into goes to `seen`.
+    """
     found: list[Path] = []
-    if not folder.is_dir():
+    try:
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        seen.append(Seen(folder, trouble=f"{_shown(folder.name)} cannot be read ({error.strerror})."))
         return found
-    for path in sorted(folder.iterdir()):
+    for path in inside:
         if path.name.startswith(".") or len(found) >= MANY:
             continue
-        if path.is_dir() and not path.is_symlink() and deep > 0:
-            found += _weights_in(path, deep - 1)
+        if path.is_dir():
+            found += [] if path.is_symlink() or not deep else _weights_in(path, seen, deep - 1)
         elif path.suffix.lower() in ENDINGS and path.is_file():
             found.append(path)
     return found[:MANY]
+
+
+def _shown(name: str) -> str:
+    """A name as far as it can be shown."""
+    return "".join(letter if letter.isprintable() else "�" for letter in name)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a part: it is gone at once, or it is there."""
+    aside = folder.with_name(f".{secrets.token_hex(8)}.gone")
+    folder.replace(aside)
+    shutil.rmtree(aside)
 
 
 def _made_in(folder: Path) -> Made | None:

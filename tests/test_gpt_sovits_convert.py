@@ -25,6 +25,7 @@ from pipelines.device import MODES, Placement, Verdict
 from pipelines.engines.gpt_sovits import engine as engines
 from pipelines.engines.gpt_sovits import missing, parts, prepare
 from pipelines.engines.gpt_sovits.convert import convert, recognise
+from pipelines.layers.bert import Bert, BertConfig
 from pipelines.registry import Engines
 from pipelines.synthesis import clone
 from pipelines.types import Consent, InputError, Request, Run, Sampling, Take, Wish
@@ -511,11 +512,51 @@ def test_a_speaker_of_v1_does_not_speak_with_a_decoder_of_v2(s2, hubert, tmp_pat
     assert not (models / "config.json").exists()
 
 
-def test_a_part_that_was_spoilt_is_told(s1, tmp_path):
+@pytest.mark.parametrize("spoilt", ['{"kind": "speaker"}', "[]", "\udcff", "[" * 100_000, ""])
+def test_a_part_that_was_spoilt_is_told_and_passed_over(s1, tmp_path, spoilt):
     part = convert(s1, tmp_path / "models")
-    (part.folder / "config.json").write_text('{"kind": "speaker"}')
+    (part.folder / "config.json").write_bytes(spoilt.encode(errors="surrogateescape"))
     with pytest.raises(CheckpointError, match="convert its source again"):
         parts.described(part.folder)
+    assert parts.installed(tmp_path / "models") == [] and "not installed" in missing(tmp_path / "models")
+    assert convert(s1, tmp_path / "models").folder != part.folder
+
+
+def test_a_part_that_lost_its_weights_is_made_again(s1, tmp_path):
+    part = convert(s1, tmp_path / "models")
+    (part.folder / "speaker.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="lacks its speaker.safetensors"):
+        parts.described(part.folder)
+    assert convert(s1, tmp_path / "models").folder != part.folder
+
+
+def test_roberta_speaks_along_from_when_it_comes_until_it_goes(s1, s2, hubert, tmp_path):
+    models, safe = tmp_path / "models", Placement()
+    for source in (s1, s2, hubert):
+        convert(source, models)
+    prepare(models, lambda *progress: None)
+    alone, before = (models / "config.json").read_bytes(), parts.weight(models)
+    with pytest.raises(InputError, match="RoBERTa, which is not installed: install"):
+        engines.load(models, safe).read("今天", "zh")
+    config = BertConfig(symbols=9, places=8, width=16, heads=2, hidden=32, layers=1)
+    bert, weights = models / "roberta", Bert(config).state_dict()
+    bert.mkdir()
+    parts.write(bert, "bert", "", config, {"bert": weights}, {"pytorch_model.bin": "0" * 64})
+    (bert / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n今\n天\n")
+    assert "bert" in parts.together(models)[1]  # it came after the choice
+    engine = engines.load(models, safe)
+    assert engine.read("今天", "zh").features.shape[1] == 16
+    parts.choose(models, "v2")  # what an installation of it does
+    assert (models / "config.json").read_bytes() != alone and parts.weight(models) > before
+    kept = engines.load(models, safe)
+    shutil.rmtree(bert)
+    assert "bert" not in parts.together(models)[1] and missing(models) is None  # it went after the choice
+    with pytest.raises(InputError, match="RoBERTa, which is not installed: install"):
+        engines.load(models, safe).read("今天", "zh")
+    with pytest.raises(InputError, match="no file bert.safetensors"):
+        kept.read("今天", "zh")
+    parts.choose(models, "v2")
+    assert (models / "config.json").read_bytes() == alone
 
 
 # -------------------------------------------------------------------------------- the command line
@@ -541,3 +582,33 @@ def test_the_command_line_refuses_a_named_file_in_one_line(tmp_path, capsys):
     code = commands.main(["gpt_sovits", str(tmp_path / "x.pth"), "--models", str(tmp_path / "models")])
     assert code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_links_that_lead_out_or_round_in_circles_are_not_followed(s1, tmp_path, capsys):
+    folder, elsewhere = tmp_path / "pretrained", tmp_path / "elsewhere"
+    for path in (folder / "v2", elsewhere):
+        path.mkdir(parents=True)
+    s1.rename(folder / "v2" / s1.name)
+    (elsewhere / "private.pth").write_bytes(b"not to be read")
+    (folder / "round").symlink_to(folder)
+    (folder / "out").symlink_to(elsewhere)
+    (folder / "gone.pth").symlink_to(tmp_path / "nowhere")
+    assert commands.sources(folder) == [folder / "gone.pth", folder / "v2" / s1.name]
+    assert commands.main(["gpt_sovits", str(folder), "--models", str(tmp_path / "models")]) == 0
+    assert "passed over: There is no gone.pth to convert." in capsys.readouterr().err
+
+
+def test_a_folder_named_like_a_file_is_looked_into(s1, tmp_path, capsys):
+    folder = tmp_path / "s2G.pth"
+    folder.mkdir()
+    where = ["--models", str(tmp_path / "models")]
+    assert commands.main(["gpt_sovits", str(folder), *where]) == 2
+    assert "There is nothing to convert in" in capsys.readouterr().err
+    s1.rename(folder / s1.name)
+    assert commands.main(["gpt_sovits", str(folder), *where]) == 0
+
+
+def test_a_wrong_flag_is_one_line(capsys):
+    with pytest.raises(SystemExit) as caught:
+        commands.main(["gpt_sovits"])
+    assert caught.value.code == 2 and capsys.readouterr().err.count("\n") == 1

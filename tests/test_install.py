@@ -346,6 +346,59 @@ def test_files_of_ones_own_are_converted_and_speak(store, hub):
             what()
 
 
+def test_a_part_of_ones_own_is_removed_and_the_published_one_speaks_again(store, hub):
+    store.install("toys", "one", Run())
+    mine = put(store.inbox, "mine.ckpt", stand_in.content("mouth", "one", 41_000))
+    (found,) = store.own("toys", store.look("toys", Run()))
+    store.adopt("toys", found.key, Run())
+    store.prefer("toys", "mine")
+    assert store.own("toys", ())[0].chosen
+    store.discard("toys", "mine")
+    assert store.own("toys", ()) == () and mine.is_file()
+    assert json.loads((store.models / "toys" / "config.json").read_text())["parts"] == {}
+    assert store.chosen("toys") == "one"
+    for folder in ("mine", "mouth-one", "../toys/ears", ""):  # what is published goes with its edition
+        with pytest.raises(Setback, match="no longer here"):
+            store.discard("toys", folder)
+    assert states(store)["one"] == "installed"
+
+
+def test_an_addition_that_comes_or_goes_is_written_down_with_what_speaks(store, hub, monkeypatch):
+    store.install("toys", "one", Run())
+    told = []
+    engine = replace(store.engines["toys"], choose=lambda *what: told.append(what[1:]))
+    monkeypatch.setitem(store.engines, "toys", engine)
+    store.install("toys", "letters", Run())
+    store.remove("toys", "letters")
+    assert told == [("one", {})] * 2
+
+
+@pytest.mark.parametrize("name", ["a\nb.pth", "\udcff\udcfe.pth", "\u202e.pth"])
+def test_a_file_whose_name_cannot_be_shown_is_told(store, name):
+    try:
+        put(store.inbox, name, FILES["more.pth"])
+    except OSError:
+        pytest.skip("this system takes no such names")
+    (seen,) = store.look("toys", Run())
+    assert seen.trouble.isprintable() and "rename it" in seen.trouble and seen.part == ""
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told_and_the_rest_is_found(store, monkeypatch):
+    put(store.inbox, "letters/more.pth", FILES["more.pth"])
+    put(store.inbox, "locked/x.pth", b"x")
+    listing = Path.iterdir
+
+    def refused(folder):
+        if folder.name == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    troubles = [seen.trouble for seen in store.look("toys", Run()) if seen.trouble]
+    assert troubles == ["locked cannot be read (Permission denied)."]
+    assert states(store)["letters"] == "found"
+
+
 def test_two_at_once_come_one_after_the_other(store, hub):
     hub.pace = 0.005
     waits, errors = [], []
