@@ -32,7 +32,7 @@ playing, browser, visit = test_page.playing, test_page.browser, test_page.visit
 
 
 @contextmanager
-def served(folder: Path, store: Store) -> Iterator[str]:
+def served(folder: Path, store: Store, **launch: object) -> Iterator[str]:
     """The page on these official files."""
     (folder / "models" / "toy").mkdir(parents=True)
     (folder / "models" / "toy" / "config.json").write_text(json.dumps({}))
@@ -42,7 +42,7 @@ def served(folder: Path, store: Store) -> Iterator[str]:
     desk = Desk(engines, folder / "data", "toy", Example(clip, "A bird.", "CC0", "2026-11-21T00:00:00+00:00"))
     page = layout.build(desk, files=store)
     _, address, _ = page.launch(
-        server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, **layout.launch_options(desk)
+        server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, **layout.launch_options(desk) | launch
     )
     try:
         yield address
@@ -148,6 +148,10 @@ def test_files_that_are_put_there_are_used_and_removing_asks_first(address, visi
     expect(page.locator(".owned")).to_contain_text("In use", timeout=20_000)
     page.get_by_role("button", name="Back to the official part").click()
     expect(page.get_by_role("button", name="Use mine")).to_be_visible(timeout=20_000)
+    page.get_by_role("button", name="Remove mine …").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_role("button", name="Convert mine.ckpt")).to_be_visible(timeout=20_000)
+    assert (inbox / "mine.ckpt").is_file() and not (folder / "models" / "toys" / "mine").exists()
     press(page, "two", "Remove …")
     question = page.get_by_role("dialog")
     expect(question).to_contain_text("mouth-two")
@@ -214,3 +218,55 @@ def test_a_phone_and_the_keyboard_are_enough(address, visit):
     page.evaluate("document.body.classList.add('dark')")
     expect(page.locator("#models-check")).to_have_css("background-color", "rgb(37, 34, 30)")
     assert test_page.serious(axe, page) == []
+
+
+ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}
+
+
+def test_who_comes_from_elsewhere_sees_the_list_and_why_it_cannot_be_changed(address, visit, store, hub):
+    store.install("toys", "two", Run())
+    asked, there = len(hub.asked), store.survey("toys")
+    page = models(visit(address, extra_http_headers=ELSEWHERE))
+    expect(page.locator("#models-folder")).to_contain_text("Only a browser on this machine itself")
+    expect(page.locator("#models-folder")).not_to_contain_text(str(store.inbox))
+    expect(card(page, "two")).to_contain_text("Installed")
+    assert page.locator("#models [data-act], #models [data-ask]").count() == 0
+    for act in (
+        "install",
+        "remove",
+        "choose",
+        "official",
+        "use",
+        "stop",
+        "adopt",
+        "prefer",
+        "discard",
+        "unpack",
+    ):
+        card(page, "letters").evaluate(
+            """(card, act) => {
+                const button = Object.assign(document.createElement('button'), {type: 'button'});
+                button.dataset.act = act;
+                card.append(button);
+                button.click();
+            }""",
+            act,
+        )
+        expect(page.locator("#models-said")).to_contain_text("Only a browser on this machine itself")
+        page.get_by_role("button", name="Check again").click()
+        expect(page.locator("#models-said")).not_to_contain_text("Only a browser")
+    assert len(hub.asked) == asked and store.survey("toys") == there
+
+
+def test_who_has_signed_in_may_change_models_from_elsewhere(tmp_path, hub, browser):
+    store = Store(tmp_path / "models", engines=stand_in.engines(), endpoint=hub.address)
+    with served(tmp_path, store, auth=("anna", "secret")) as address:
+        context = browser.new_context(locale="en-US", extra_http_headers=ELSEWHERE)
+        page = context.new_page()
+        page.goto(address)
+        page.get_by_label("username").fill("anna")
+        page.get_by_label("password").fill("secret")
+        page.get_by_role("button", name="Login").click()
+        press(models(page), "letters", "Install (")
+        expect(card(page, "letters")).to_contain_text("Installed", timeout=20_000)
+        context.close()

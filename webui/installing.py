@@ -175,6 +175,7 @@ class Installing:
         def body(work: Work) -> None:
             self._released(engine, work)
             self.store.remove(engine, edition)
+            self._released(engine, work)
 
         self._start((engine, edition), body)
 
@@ -192,6 +193,17 @@ class Installing:
         """Start converting a file that a person made, named by its sha256."""
         self.store.catalogue(engine)
         self._start((engine, OWN), lambda work: self.store.adopt(engine, key, Run(work.stopped), work.tell))
+
+    def discard(self, engine: str, folder: str) -> None:
+        """Start deleting a part that a person made."""
+        self.store.catalogue(engine)
+
+        def body(work: Work) -> None:
+            self._released(engine, work)
+            self.store.discard(engine, folder)
+            self._released(engine, work)
+
+        self._start((engine, OWN), body)
 
     def prefer(self, engine: str, folder: str) -> None:
         """Start letting a part that a person made speak; the official one again where it speaks already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import escape
 
 import gradio as gr
@@ -12,8 +13,8 @@ from pipelines.catalogue import Catalogue
 from pipelines.hub import told_bytes
 from pipelines.install import EditionState, Own, PartState, Seen, Store
 from pipelines.registry import Engines
-from pipelines.types import Spec
-from webui import markup, words
+from pipelines.types import InputError, Spec
+from webui import markup, visitors, words
 from webui.clone import AT_ONCE, page_of, plain
 from webui.installing import OWN, Installing, Work
 from webui.jobs import trouble
@@ -70,7 +71,7 @@ const copy = async (button) => {
 place.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (!button) return;
-  const dialog = button.closest('article').querySelector('dialog');
+  const dialog = button.closest('li:has(dialog), article').querySelector('dialog');
   if (button.dataset.copy) copy(button);
   else if (button.dataset.ask !== undefined) dialog.showModal();
   else if (button.dataset.keep !== undefined) dialog.close();
@@ -100,11 +101,13 @@ def build(engines: Engines, store: Store | None, t: Callable[[str], object], tab
     shown = [folder, said, place, timer]
 
     def drawn(request: gr.Request, trouble: str = "") -> list[object]:
-        page = page_of(request)
+        page, may = page_of(request), _may_change(request)
         return [
-            _folders(store or installing.store, page),
+            _folders(installing.store, page)
+            if may
+            else markup.notice(words.say(page, "models.elsewhere"), "wait"),
             markup.notice(trouble) or _status(installing, page),
-            list(cards(installing, page)),
+            list(cards(installing, page, may)),
             gr.Timer(active=installing.busy),
         ]
 
@@ -118,6 +121,8 @@ def build(engines: Engines, store: Store | None, t: Callable[[str], object], tab
     async def act(request: gr.Request, event: gr.EventData) -> list[object]:
         asked = tuple(str(part) for part in (event.act, event.engine, event.edition, event.key))
         try:
+            if not _may_change(request):
+                raise InputError(words.say(page_of(request), "models.elsewhere"))
             await asyncio.to_thread(_done, installing, page_of(request), *asked)
         except Exception as error:
             return drawn(request, trouble(error, page_of(request)))
@@ -127,6 +132,12 @@ def build(engines: Engines, store: Store | None, t: Callable[[str], object], tab
     check.click(look, None, shown, **AT_ONCE)
     timer.tick(glance, None, shown, **AT_ONCE)
     place.click(act, None, shown, **AT_ONCE)
+
+
+def _may_change(request: gr.Request) -> bool:
+    client = request.client
+    headers = {name.lower(): value for name, value in dict(request.headers).items()}
+    return visitors.may_change(client.host if client else None, headers, request.username)
 
 
 def _done(installing: Installing, page: str, act: str, engine: str, edition: str, key: str) -> None:
@@ -145,6 +156,8 @@ def _done(installing: Installing, page: str, act: str, engine: str, edition: str
         installing.adopt(engine, key)
     elif act == "prefer":
         installing.prefer(engine, key)
+    elif act == "discard":
+        installing.discard(engine, key)
     elif act == "stop":
         installing.stop(engine, edition)
 
@@ -169,8 +182,19 @@ def _status(installing: Installing, page: str) -> str:
     return markup.notice(said, "wait")
 
 
-def cards(installing: Installing, page: str) -> Iterator[dict[str, str]]:
-    """Everything on the screen, in order, as the page's script takes it."""
+def cards(installing: Installing, page: str, may: bool = True) -> Iterator[dict[str, str]]:
+    """Everything on the screen, in order, as the page's script takes it.
+
+    Who may change nothing sees no buttons, and no names of files that the owner put here.
+    """
+    for card in _all_cards(installing, page, may):
+        if may:
+            yield card
+        elif not card["kind"].endswith((" owned", " unused")):
+            yield card | {"html": card["html"].partition("<footer")[0]}
+
+
+def _all_cards(installing: Installing, page: str, may: bool) -> Iterator[dict[str, str]]:
     for spec, missing in installing.embedded():
         yield _embedded(spec, missing, installing.work(spec.name, ""), page)
     for engine in installing.published():
@@ -178,6 +202,8 @@ def cards(installing: Installing, page: str) -> Iterator[dict[str, str]]:
         yield _head(catalogue, page)
         chosen = installing.store.chosen(engine)
         for state in installing.states(engine):
+            if not may:
+                state = replace(state, parts=tuple(replace(part, own=False) for part in state.parts))
             yield _card(installing, catalogue, state, state.edition.name == chosen, page)
         if own := installing.own(engine):
             yield _owned(engine, own, installing.work(engine, OWN), page)
@@ -364,14 +390,37 @@ def _own_file(own: Own, idle: bool, page: str) -> str:
     act = "prefer" if own.made else "adopt"
     key = "models.return" if own.chosen else f"models.{act}"
     label = words.say(page, key) if own.chosen else words.say(page, f"models.{act}.name", name=own.name)
-    button = (
-        f'<button type="button" data-act="{act}" data-key="{escape(own.key)}" aria-label="{escape(label)}">'
-        f"{escape(words.say(page, key))}</button>"
-    )
+    button = _keyed(act, own.key, words.say(page, key), label)
+    if own.made:
+        button += _discarding(own, page)
     tag = _tag(words.say(page, "models.chosen")) if own.chosen else ""
     return (
         f"<li><span><b>{escape(own.name)}</b> <small>{escape(kind)}</small></span>{tag}"
         f"{button if idle else ''}</li>"
+    )
+
+
+def _discarding(own: Own, page: str) -> str:
+    """The button that asks first."""
+    question = words.say(page, "models.discard.ask", name=own.name)
+    label = words.say(page, "models.discard.name", name=own.name)
+    name = f"ask-own-{own.key}"
+    return (
+        f'<button type="button" data-ask class="quiet" aria-label="{escape(label)}">'
+        f"{escape(words.say(page, 'models.discard'))}</button>"
+        f'<dialog class="ask" aria-labelledby="{escape(name)}"><p id="{escape(name)}">{escape(question)}</p>'
+        f'<div class="actions"><button type="button" data-keep autofocus>'
+        f"{escape(words.say(page, 'models.remove.no'))}</button>"
+        f"{_keyed('discard', own.key, words.say(page, 'models.remove.yes'), kind='quiet')}</div></dialog>"
+    )
+
+
+def _keyed(act: str, key: str, text: str, label: str = "", kind: str = "") -> str:
+    """A button for one of several files."""
+    named = f' aria-label="{escape(label)}"' if label else ""
+    return (
+        f'<button type="button" data-act="{act}" data-key="{escape(key)}" class="{kind}"{named}>'
+        f"{escape(text)}</button>"
     )
 
 

@@ -8,13 +8,21 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "tab.models": ("Models", "模型"),
     "models.heading": ("Models", "模型"),
     "models.hint": (
-        "What speaks here, and what can be added. It is fetched once, checked, and then runs offline.",
-        "本机能用哪些模型，还可以添加哪些。只需下载一次并校验，之后离线运行。",
+        "What speaks here, and what can be added. Install fetches it once from the Hugging Face hub and "
+        "sends nothing of yours; it is checked, and then runs offline.",
+        "本机能用哪些模型，还可以添加哪些。“安装”只从 Hugging Face 下载一次，不发送您的任何内容；"
+        "校验后离线运行。",
     ),
     "models.folder": (
         "Have you the official files already? Put them into {folder}: they are known by what they hold, "
         "whatever their names.",
         "已有官方文件？放进 {folder} 即可：程序按内容识别，与文件名无关。",
+    ),
+    "models.elsewhere": (
+        "You see what is installed here. Only a browser on this machine itself, at 127.0.0.1 or localhost, "
+        "or a visitor who has signed in (--auth) can install, choose or remove models.",
+        "您可以查看已安装的模型。只有在本机浏览器（127.0.0.1 或 localhost）中打开，"
+        "或已登录的访客（--auth），才能安装、选择或移除模型。",
     ),
     "models.check": ("Check again", "重新检查"),
     "models.looking": ("Looking at {name} …", "正在查看 {name}……"),
@@ -68,6 +76,12 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "models.adopt.name": ("Convert {name}", "转换 {name}"),
     "models.prefer": ("Use it", "使用"),
     "models.prefer.name": ("Use {name}", "使用 {name}"),
+    "models.discard": ("Remove …", "移除……"),
+    "models.discard.name": ("Remove {name} …", "移除 {name}……"),
+    "models.discard.ask": (
+        "Remove {name}? Its converted part is deleted; the file that it was made of stays.",
+        "移除 {name}？将删除转换后的部分，原文件会保留。",
+    ),
     "models.return": ("Back to the official part", "换回官方部分"),
     # --- what can be done
     "models.install": ("Install ({size})", "安装（{size}）"),
