@@ -45,9 +45,10 @@ class Finding:
 
     `words` are a sentence for the person; `mend` is the label of the button that mends it, None where
     nothing can. `kind` and `values` are for saying the same in another language. Kinds, with their values:
-    `no_voice`, `noise` (snr, dB); `short`, `long`, `overlong` (seconds; low, high: what is wanted); `silence` (lead, trail, pause: seconds;
-    share); `clipping` (share); `quiet` (lufs); `band` (hertz); `hum` (hertz, level: dB against the
-    voice); `offset` (offset, of full scale); `speakers` (change); `good` (seconds, snr).
+    `no_voice`, `noise` (snr, dB); `short`, `long`, `overlong` (seconds; low, high: what is wanted);
+    `silence` (lead, trail, pause: seconds; share); `clipping` (share); `quiet` (lufs); `band` (hertz);
+    `hum` (hertz, level: dB against the voice); `offset` (offset, of full scale); `speakers` (change);
+    `good` (seconds, snr).
     """
 
     kind: str

@@ -25,6 +25,7 @@ SPEC = replace(
     prosodies=(),
     drawn=(),
     transcript="It repeats these words best.",
+    overlong="It forgets all but nine seconds.",
     usual=Sampling(top_k=15, repetition_penalty=1.35),
     steps=(4, 8),
 )

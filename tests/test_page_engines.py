@@ -14,12 +14,12 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 
 from playwright.sync_api import Page, expect  # noqa: E402
 
-from pipelines import audio  # noqa: E402
+from pipelines import audio, coach  # noqa: E402
 from pipelines.registry import ENGINES, Engines  # noqa: E402
 from pipelines.types import InputError  # noqa: E402
 from tests import parrot, test_page, toy  # noqa: E402
 from tests.conftest import make_speech  # noqa: E402
-from tests.test_page import browser, first_take, playing, seconds_of, serious, served, speak, visit  # noqa: E402, F401
+from tests.test_page import browser, drop, first_take, playing, seconds_of, serious, served, speak, visit  # noqa: E402, F401
 from tests.test_request import TABLE, ask, done  # noqa: E402
 from webui import markup, words  # noqa: E402
 from webui.handlers import Desk  # noqa: E402
@@ -103,6 +103,29 @@ def test_every_language_and_engine_has_a_name_in_both_languages(tmp_path):
     assert words.languages("en", parrot.SPEC)[0] == ("Find out by itself", "auto")
 
 
+def test_the_coach_judges_and_cuts_by_what_the_engine_wants(tmp_path):
+    desk, path = desk_in(tmp_path), str(tmp_path / "long.wav")
+    audio.write(Path(path), make_speech(14.0, seed=3), generated=False)
+    assert [found.kind for found in desk.clip(path).findings] == ["good"]
+    (found,) = desk.clip(path, "parrot").findings
+    assert found.kind == "overlong" and found.words.endswith("It forgets all but nine seconds.")
+    with pytest.raises(InputError, match="cannot be mended"):
+        desk.mend(path, "overlong")
+    rate, pcm = desk.mend(path, "overlong", "parrot")
+    assert 3 <= len(pcm) / rate < 9
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_tells_of_its_clips_in_chinese_too(tmp_path, name):
+    spec = Engines(tmp_path, tmp_path, TABLE).spec(name)
+    for seconds in (1.5, 33.0):
+        found = coach.examine(make_speech(seconds), None, spec.reference_seconds, spec.overlong)
+        for finding in found:
+            told, mend = words.finding("zh", finding, name)
+            assert re.search("[a-z]{5,}", told + (mend or "")) is None
+    assert bool(spec.overlong) == (name in words.CHINESE_OVERLONG)
+
+
 # --- on the page -------------------------------------------------------------------------
 
 on_the_page = test_page.pytestmark
@@ -136,6 +159,28 @@ def test_voice_text_and_speak_are_seen_at_once(two, visit, width, height, scheme
     assert text["y"] + 60 < go["y"]  # two lines of it
     assert speak["y"] + speak["height"] <= height
     assert page.evaluate("scrollY") == 0 and page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@on_the_page
+def test_the_coach_speaks_of_the_chosen_engine_and_its_cut_forgets_the_words(two, visit, tmp_path):
+    page = visit(two)
+    drop(page, tmp_path, "long.wav", make_speech(14.0, seed=3))
+    expect(page.locator("#coach")).to_contain_text("A good clip: 14.0 seconds")
+    page.get_by_label("I have the right to use this voice").check()
+    choice(page, "Parrot").check()
+    expect(page.locator("#coach")).to_contain_text(
+        "3 to 9 seconds are best. It forgets all but nine seconds."
+    )
+    expect(page.get_by_label("I have the right to use this voice")).to_be_checked()  # not asked again
+    said = page.get_by_label("What the clip says")
+    said.fill("All of its words.")
+    page.get_by_role("button", name="Keep the best seconds").click()
+    expect(page.locator("#coach")).to_contain_text("A good clip")
+    expect(said).to_have_value("")
+    page.get_by_role("button", name="Back to the original clip").click()
+    expect(page.locator("#coach")).to_contain_text("It forgets all but nine seconds.")
+    choice(page, "Toy").check()
+    expect(page.locator("#coach")).to_contain_text("A good clip: 14.0 seconds")
 
 
 @on_the_page

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from pipelines import coach
 from pipelines.types import InputError, Spec
 from webui import choosing, markup, words
 from webui.choosing import Choice, plain
@@ -269,14 +270,17 @@ def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
     def changed(path: str | None, engine: str | None, request: gr.Request) -> list[object]:
         return look(desk, path, engine, page_of(request))
 
-    def mend(path: str | None, before: str | None, request: gr.Request, event: gr.EventData) -> list[object]:
+    def mend(
+        path: str | None, before: str | None, engine: str | None, request: gr.Request, event: gr.EventData
+    ) -> list[object]:
+        page = page_of(request)
         try:
             if not path:
-                raise InputError(words.say(page_of(request), "error.no_clip"))
-            mended = desk.mend(path, str(event.kind))
+                raise InputError(words.say(page, "error.no_clip"))
+            mended = desk.mend(path, str(event.kind), desk.chosen(engine).name, page)
         except Exception as error:
-            return [gr.skip(), markup.notice(trouble(error, page_of(request))), *[gr.skip()] * 3]
-        kept = "" if event.kind == "long" else gr.skip()  # of a part, nobody knows the words
+            return [gr.skip(), markup.notice(trouble(error, page)), *[gr.skip()] * 3]
+        kept = "" if event.kind in coach.TOO_LONG else gr.skip()  # of a part, nobody knows the words
         return [mended, gr.skip(), before or path, gr.update(visible=True), kept]
 
     def undo(before: str | None) -> list[object]:
@@ -292,7 +296,8 @@ def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
     clip.change(changed, [clip, screen.choice.engine], screen.of_clip, **QUIET)
     replaced = [clip.upload, clip.stop_recording, clip.clear]
     gr.on(replaced, fresh, None, [original, button, transcript], **AT_ONCE)
-    screen.coach.click(mend, [clip, original], [clip, screen.coach, original, button, transcript], **QUIET)
+    mended = [clip, original, screen.choice.engine]
+    screen.coach.click(mend, mended, [clip, screen.coach, original, button, transcript], **QUIET)
     button.click(undo, original, [clip, original, button], **AT_ONCE)
     screen.example.click(shipped, None, [clip, original, button, transcript], **AT_ONCE)
 
@@ -325,8 +330,9 @@ def _wire_engine(desk: Desk, screen: Screen, way: gr.Button, tabs: gr.Tabs, tab:
     def chosen(
         engine: str | None, path: str | None, prosody: str | None, request: gr.Request
     ) -> list[object]:
-        spec = desk.chosen(engine)
-        return [*fitted(spec, prosody, page_of(request)), *_nearer(desk, path, spec)]
+        spec, page = desk.chosen(engine), page_of(request)
+        told, _, closer, refine, _ = look(desk, path, spec.name, page)
+        return [*fitted(spec, prosody, page), told, closer, refine]
 
     def draws(prosody: str | None, engine: str | None) -> list[object]:
         return [gr.update(interactive=desk.chosen(engine).draws(prosody or ""))] * len(knobs.sampling)
@@ -338,19 +344,11 @@ def _wire_engine(desk: Desk, screen: Screen, way: gr.Button, tabs: gr.Tabs, tab:
         return [radio, *others]
 
     asked = [choice.engine, screen.clip, knobs.prosody]
-    choice.engine.change(chosen, asked, [*screen.of_engine, screen.closer, screen.refine], **AT_ONCE)
+    nearer = [screen.coach, screen.closer, screen.refine]
+    choice.engine.change(chosen, asked, [*screen.of_engine, *nearer], **AT_ONCE)
     knobs.prosody.input(draws, [knobs.prosody, choice.engine], knobs.sampling, **AT_ONCE)
     tab.select(seen, choice.engine, choice.all, **AT_ONCE)
     gr.on([choice.way.click, way.click], lambda: gr.update(selected="models"), None, tabs, **AT_ONCE)
-
-
-def _nearer(desk: Desk, path: str | None, spec: Spec) -> list[object]:
-    """Updates of closer and refine for another engine and the same clip."""
-    try:
-        refined = bool(path) and desk.refined(path, spec.name)
-    except InputError:  # the coach has said why this is no clip
-        path, refined = None, False
-    return [gr.update(visible=refined, value=True), gr.update(visible=bool(path) and spec.refines)]
 
 
 # --- the work -----------------------------------------------------------------------------

@@ -63,6 +63,7 @@ class Clip:
     seconds: float
     sample_rate: int
     findings: tuple[coach.Finding, ...]
+    engine: str  # for which that is said
     example: bool
     consent: bool
     refined: bool
@@ -200,20 +201,22 @@ class Desk:
     # ------------------------------------------------------------------------------ the clip
 
     def clip(self, path: str, engine: str = "") -> Clip:
-        """What there is to say about a clip; `engine` as in `Ask`.
+        """What there is to say about a clip for an engine, named as in `Ask`.
 
         Raises `InputError` for what is no usable sound.
         """
         waveform = audio.read(path)
         digest = audio.digest(waveform)
+        spec = self.engines.spec(engine or self.engine)
         return Clip(
             digest,
             waveform.seconds,
             waveform.sample_rate,
-            tuple(coach.examine(waveform, _speaker_changes)),
+            tuple(coach.examine(waveform, _speaker_changes, spec.reference_seconds, spec.overlong)),
+            spec.name,
             digest == self._example_digest,
             self._consent(digest) is not None,
-            self._register.refined(digest, engine or self.engine),
+            self._register.refined(digest, spec.name),
         )
 
     def glimpse(self, path: str) -> tuple[float, bool]:
@@ -221,16 +224,14 @@ class Desk:
         waveform = audio.read(path)
         return waveform.seconds, audio.digest(waveform) == self._example_digest
 
-    def refined(self, path: str, engine: str) -> bool:
-        """Whether `engine` has brought a clip's voice closer. Raises `InputError` for no usable sound."""
-        return self._register.refined(audio.digest(audio.read(path)), engine)
-
-    def mend(self, path: str, kind: str) -> tuple[int, np.ndarray]:
-        """The clip mended, as (rate in Hz, int16 samples). A consent for the clip holds for it too."""
+    def mend(self, path: str, kind: str, engine: str = "", page: str = "en") -> tuple[int, np.ndarray]:
+        """The clip mended for an engine, as (rate in Hz, int16 samples). A consent for it holds on."""
         waveform = audio.read(path)
-        if kind not in {finding.kind for finding in coach.examine(waveform) if finding.mend}:
-            raise InputError(words.say("en", "error.no_mend"))
-        mended = coach.mend(waveform, kind)
+        spec = self.engines.spec(engine or self.engine)
+        found = coach.examine(waveform, wanted=spec.reference_seconds, overlong=spec.overlong)
+        if kind not in {finding.kind for finding in found if finding.mend}:
+            raise InputError(words.say(page, "error.no_mend"))
+        mended = coach.mend(waveform, kind, spec.reference_seconds)
         pcm = audio.pcm16(mended)
         consent = self._consent(audio.digest(waveform))
         if consent is not None:

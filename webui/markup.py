@@ -61,7 +61,7 @@ def notice(text: str, kind: str = "bad") -> str:
 def coached(clip: Clip, licence: str, page: str) -> str:
     """What the coach says about a clip, each finding with the button that mends it."""
     length = words.say(page, "coach.seconds", seconds=clip.seconds, rate=clip.sample_rate)
-    rows = "".join(_finding(finding, page) for finding in clip.findings)
+    rows = "".join(_finding(finding, clip.engine, page) for finding in clip.findings)
     said = words.say(page, "voice.licence", licence=licence) if clip.example else ""
     line = f'<p class="licence">{escape(said)}</p>' if said else ""
     title = escape(words.say(page, "coach.heading"))
@@ -72,9 +72,9 @@ def coached(clip: Clip, licence: str, page: str) -> str:
     )
 
 
-def _finding(finding: Finding, page: str) -> str:
+def _finding(finding: Finding, engine: str, page: str) -> str:
     word = words.say(page, f"coach.{finding.severity}")
-    text, mend = words.finding(page, finding.kind, finding.words, finding.mend, finding.values)
+    text, mend = words.finding(page, finding, engine)
     button = ""
     if mend:
         button = f'<button type="button" data-mend="{escape(finding.kind)}">{escape(mend)}</button>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from pipelines.coach import Finding
 from pipelines.types import Spec
 from webui import models_words
 
@@ -552,11 +553,18 @@ CHINESE_ENGINES: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+# What becomes of a clip that is too long for an engine (`Spec.overlong`).
+CHINESE_OVERLONG: Mapping[str, str] = {
+    "gpt_sovits": "更长的片段中，该引擎只取最好的 10 秒，片段里说的话也就没有用了；"
+    "v3 和 v4 需要这些话，会拒绝。",
+}
+
 # The coach speaks English; these say the same by its findings' kinds and values.
 CHINESE_FINDINGS: Mapping[str, str] = {
     "no_voice": "听不出片段里有人说话：请选一段有人声的录音。",
-    "short": "片段只有 {seconds:.1f} 秒；6 到 12 秒最好。",
-    "long": "片段长 {seconds:.1f} 秒；6 到 12 秒就够了，最好的部分最有用。",
+    "short": "片段只有 {seconds:.1f} 秒；{low:g} 到 {high:g} 秒最好。请录制或选择更长的片段。",
+    "long": "片段长 {seconds:.1f} 秒，比需要的长；{low:g} 到 {high:g} 秒最好。",
+    "overlong": "片段长 {seconds:.1f} 秒，比需要的长；{low:g} 到 {high:g} 秒最好。",
     "clipping": "录音太响，波形顶部被削平（占 {share:.2%}），听起来会刺耳。请降低录音音量，或修圆波峰。",
     "noise": "人声背后有噪声或回声（只高出 {snr:.0f} dB，20 dB 以上为好）。换个安静的地方、靠近话筒最好。",
     "silence": "片段中有 {share:.0%} 是静音"
@@ -570,6 +578,7 @@ CHINESE_FINDINGS: Mapping[str, str] = {
 }
 CHINESE_MENDS: Mapping[str, str] = {
     "long": "截取最好的部分",
+    "overlong": "截取最好的部分",
     "clipping": "修圆波峰",
     "noise": "轻度降噪",
     "silence": "剪掉静音",
@@ -698,10 +707,13 @@ def outcome(page: str, result) -> str:
     return f"{result.trials} 次中没有明显偏好；这并不证明两者一样好听。（{score}。）"
 
 
-def finding(
-    page: str, kind: str, english: str, mend: str | None, values: Mapping[str, float]
-) -> tuple[str, str | None]:
+def finding(page: str, found: Finding, engine: str) -> tuple[str, str | None]:
     """The coach's sentence and its button's label in the page's language; English where none is written."""
-    if page != "zh" or kind not in CHINESE_FINDINGS:
-        return english, mend
-    return CHINESE_FINDINGS[kind].format(**values), CHINESE_MENDS.get(kind, mend) if mend else None
+    if page != "zh" or found.kind not in CHINESE_FINDINGS:
+        return found.words, found.mend
+    told = CHINESE_FINDINGS[found.kind].format(**found.values)
+    if found.kind == "overlong":
+        if engine not in CHINESE_OVERLONG:
+            return found.words, CHINESE_MENDS[found.kind]
+        told += CHINESE_OVERLONG[engine]
+    return told, CHINESE_MENDS.get(found.kind, found.mend) if found.mend else None
