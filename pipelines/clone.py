@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--seed", type=int, help="the same seed gives the same sound; without it, a new one")
     add_knobs(flags)
     flags.add_argument("--refine", action="store_true", help="bring the voice nearer first (about a minute)")
+    flags.add_argument(
+        "--stream", action="store_true", help="make the first sentence as the page does, which plays it early"
+    )
     flags.add_argument("--json", action="store_true", help="print one JSON object about the take")
     flags.add_argument("--models", type=Path, default=Path("models"), help="folder of the engines' weights")
     flags.add_argument(
@@ -125,6 +128,7 @@ def _take(options: argparse.Namespace, run: Run) -> Take:
         wish=Wish(options.device, options.precision),
         consent=Consent(WORDING, datetime.now(UTC).isoformat(timespec="seconds")),
         refine=options.refine,
+        stream=options.stream,
     )
     *_, take = clone(engines, request, run)
     return take

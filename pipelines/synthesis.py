@@ -216,6 +216,9 @@ class _Job:
         """One sentence, from its text to its sound; those that are said with it wait for their turn."""
         if number > self.last_read:
             yield from self._read(range(number, min(number + self._at_once(), self.total + 1)))
+            if self._streams(number):
+                yield from self._streamed(number, voice)
+                return
             if self.request.units is None:
                 yield from self._said_together(sorted(self.phrases), voice)
         if number not in self.phrases:
@@ -226,8 +229,41 @@ class _Job:
         start = self._seconds()
         yield from self._rendered(lambda e: e.render(units, phrase, voice, self.quiet), number)
         yield self.stages[-1]
+        self._finished(number, start, units)
+
+    def _finished(self, number: int, start: float, units: Units) -> None:
         self.spans.append(Span(self.texts[number - 1], start, self._seconds()))
         self.said.append(units)
+
+    def _streams(self, number: int) -> bool:
+        """Whether a sentence is heard while it is being said: the first, since later ones are said while
+        those before them play, and can be said again where they are not good."""
+        request = self.request
+        if not (request.stream and request.heal) or request.units is not None or self.said:
+            return False
+        if number not in self.phrases or not hasattr(engine := self._engine(), "streams"):
+            return False
+        return engine.streams(self.phrases[number], request.sampling)
+
+    def _streamed(self, number: int, voice: Voice) -> Iterator[StageReport | Piece]:
+        """A sentence that is said and rendered by turns."""
+        phrase, words = self.phrases.pop(number), _Words()
+        how = replace(self.request.sampling, seed=seed_of(self.request.sampling.seed, number))
+
+        def render(engine: Engine) -> Iterator[Waveform]:
+            words.failed = False
+            said = engine.say_on(phrase, voice, how, self.quiet, words.latest)
+            return engine.render_on(words.heard(said), phrase, voice, self.quiet)
+
+        self.run.progress("say", number, self.total)
+        start = self._seconds()
+        for piece in self._rendered(render, number, words):
+            self.run.progress("render", number, self.total)
+            yield piece
+        yield from self.stages[-2:]
+        if words.latest.note:
+            self._note(f"{words.latest.note} ({self.texts[number - 1]})")
+        self._finished(number, start, words.latest)
 
     def _at_once(self) -> int:
         """How many sentences are read and said in one go.
@@ -291,13 +327,16 @@ class _Job:
             raise InputError(f"The text has more sentences than the {len(given)} whose units were given.")
         return given[place]
 
-    def _rendered(self, render: Callable[[Engine], Iterator[Waveform]], number: int) -> Iterator[Piece]:
+    def _rendered(
+        self, render: Callable[[Engine], Iterator[Waveform]], number: int, words: _Words | None = None
+    ) -> Iterator[Piece]:
         """One sentence's sound as it is made, and once more in float32 from where it stopped being sound.
 
         The second rendering of the same units is the same sentence sample by sample, so what was given
-        already is left out of it.
+        already is left out of it. `words` are being said meanwhile: what failed in them is said on in
+        float32 from where it failed.
         """
-        given, busy, note = 0, 0.0, ""
+        given, busy, notes = 0, 0.0, {"say": "", "render": ""}
         while True:
             engine, offset = self._engine(), 0
             watch = _Watch(render(engine))
@@ -310,10 +349,14 @@ class _Job:
                         yield self._piece(Waveform(fresh, piece.sample_rate), number)
                 break
             except (Unsound, RuntimeError, MemoryError) as error:
-                note = self._heal("render", error) or note
+                stage = "say" if words is not None and words.failed else "render"
+                notes[stage] = self._heal(stage, error) or notes[stage]
             finally:
                 busy += watch.busy
-        self._report("render", number, busy, note)
+        if words is not None:
+            busy -= words.busy
+            self._report("say", number, words.busy, notes["say"])
+        self._report("render", number, busy, notes["render"])
 
     # ---------------------------------------------------------------------- guard and healing
 
@@ -435,6 +478,7 @@ class _Job:
             "transcript": request.transcript,
             "sampling": asdict(request.sampling),
             "refine": request.refine or "refined" in voice.facts,
+            "stream": request.stream,
             "reference": {
                 "sha256": audio.digest(request.reference),
                 "sample_rate": request.reference.sample_rate,
@@ -460,6 +504,30 @@ def precision(choice: Choice, used: Placement) -> dict[str, str]:
     alike = len(set(modes.values())) == 1
     words = used.say if alike else ", ".join(f"{stage} {mode}" for stage, mode in modes.items())
     return {"requested": choice.requested.precision, "used": words, "reason": choice.reason}
+
+
+class _Words:
+    """Units that grow while they are rendered: timed, the latest of them kept."""
+
+    def __init__(self) -> None:
+        self.latest: Units | None = None
+        self.busy = 0.0  # seconds spent in saying
+        self.failed = False  # whether it was saying that raised last
+
+    def heard(self, said: Iterator[Units]) -> Iterator[Units]:
+        """What is said, as it comes."""
+        while (units := self._next(said)) is not None:
+            self.latest = units
+            yield units
+
+    def _next(self, said: Iterator[Units]) -> Units | None:
+        started, self.failed = time.perf_counter(), True
+        try:
+            units = next(said, None)
+            self.failed = False
+            return units
+        finally:
+            self.busy += time.perf_counter() - started
 
 
 class _Watch:

@@ -8,7 +8,7 @@ one screen.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -107,6 +107,7 @@ class Units:
     seed: int = 0  # from which `render` draws what it needs of chance
     seconds: float = 0.0  # how long the sound will be; 0 where only rendering tells
     note: str = ""  # what a person should know of how it was said
+    whole: bool = True  # False: the sentence is still being said, and this is its beginning
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class Request:
     reference: kept from an earlier time, or made now. Nothing is said without `consent`.
     `units`, one for every sentence that can be said, are rendered instead of saying anew. Without
     `heal`, a lowered stage that gives no sound is an error instead of being done again in float32.
+    With `stream` the first sentence may be heard while it is still being said, by an engine that can.
     """
 
     engine: str
@@ -170,6 +172,7 @@ class Request:
     refine: bool = False
     units: tuple[Units, ...] | None = None
     heal: bool = True
+    stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -292,6 +295,26 @@ class Batched(Protocol):
         self, phrases: Sequence[Phrase], voice: Voice, sampling: Sampling, seeds: Sequence[int], run: Run
     ) -> list[list[Units]]:
         """What `say` gives for each, with its own of `seeds`; in float32 the same as said alone."""
+
+
+class Streamer(Protocol):
+    """An engine whose sentences can be heard while they are still being said.
+
+    What is heard cannot be taken back: a sentence that comes out badly is not said again, but told of in
+    the note of its units. How it is cut into pieces follows from the units alone, never from time.
+    """
+
+    def streams(self, phrase: Phrase, sampling: Sampling) -> bool:
+        """Whether it can do so with this sentence, and whether that is worth while."""
+
+    def say_on(
+        self, phrase: Phrase, voice: Voice, sampling: Sampling, run: Run, begun: Units | None = None
+    ) -> Iterator[Units]:
+        """All that is said so far, again and again, at last the whole. `begun` was said before: it goes on
+        from there, with the same draws of chance. Raises as `say` does."""
+
+    def render_on(self, said: Iterable[Units], phrase: Phrase, voice: Voice, run: Run) -> Iterator[Waveform]:
+        """Pieces of sound of what `say_on` gives, as soon as they can be had. Raises as `render` does."""
 
 
 class Refiner(Protocol):

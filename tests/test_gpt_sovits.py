@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import takewhile
 
 import pytest
 import torch
@@ -343,8 +344,7 @@ def test_pieces_joined_are_the_whole(engine, voice, networks):
     units = engine.say(phrase, voice, Sampling(seed=3), Run())[0]
     pieces = [piece.samples for piece in engine.render(units, phrase, voice, Run())]
     decoder, style = networks.decoder, voice.tensors["style"][None, :, None]
-    size = (1, TINY_ENCODER.width, decoder.encoder.frames(units.ids.shape[1]))
-    noise = engines.NOISE * torch.randn(size, generator=seeded(units.seed)[0])
+    noise = engine._noise(decoder.encoder.frames(units.ids.shape[1]), units.seed)
     at_once = decoder(units.ids, phrase.ids[None], style, noise)[0, 0]
     assert len(pieces) > 1
     torch.testing.assert_close(torch.cat(pieces), at_once, **CLOSE)
@@ -455,6 +455,114 @@ def test_a_sentence_gone_on_from_what_was_said_is_the_same(speaker):
         while not saying.done:
             saying.step()
         assert torch.equal(saying.so_far(0).tokens, whole.tokens) and saying.so_far(0).ended == whole.ended
+
+
+def test_noise_stays_in_its_place_however_much_of_it_is_wanted(engine):
+    long, short = engine._noise(230, 4), engine._noise(77, 4)
+    assert torch.equal(long[..., :77], short)
+    assert float(long.std()) == pytest.approx(engines.NOISE, rel=0.05)
+    assert float(long[..., :50].flatten() @ long[..., 50:100].flatten()) / 50 / 16 < 0.02
+
+
+# -------------------------------------------------------------------------- heard while it is said
+
+
+def spoken(engine: GptSovits, voice: Voice, sampling: Sampling) -> tuple[list, list[Tensor]]:
+    """All that `say_on` gives, and the pieces of sound that `render_on` makes of it."""
+    phrase, given = engine.read(LASTING, "en"), []
+
+    def watched():
+        for units in engine.say_on(phrase, voice, sampling, Run()):
+            given.append(units)
+            yield units
+
+    pieces = [piece.samples for piece in engine.render_on(watched(), phrase, voice, Run())]
+    return given, pieces
+
+
+LASTING = "a sentence that takes several seconds to be said in full by this voice"
+STEADY = Sampling(seed=3, top_k=15, repetition_penalty=1.35)
+
+
+@pytest.fixture
+def lasting(monkeypatch):
+    """Speech does not end by chance before 6 s, since the toy's weights know no ends."""
+    monkeypatch.setattr(drawing, "LEAST", 150)
+
+
+def test_what_is_heard_while_it_is_said_is_what_is_said_at_once(engine, voice, lasting):
+    given, pieces = spoken(engine, voice, STEADY)
+    phrase = engine.read(LASTING, "en")
+    (units,) = engine.say(phrase, voice, STEADY, Run())
+    assert torch.equal(given[-1].ids, units.ids) and given[-1].whole and not given[0].whole
+    last = units.ids.shape[1] - engines.LOOK
+    ends = list(takewhile(lambda end: end <= last, engines.borders()))
+    assert [u.ids.shape[1] for u in given[:-1]] == [end + engines.LOOK for end in ends]
+    assert len(pieces) == len(ends) + 1 and sum(map(len, pieces)) == units.ids.shape[1] * 1280
+    assert len(pieces[0]) == (25 * 2 - engines.FADE) * 640  # 1 s, but what goes over into the next
+
+
+def test_sound_that_is_heard_early_is_near_to_the_whole_decode(engine, voice, lasting):
+    given, pieces = spoken(engine, voice, STEADY)
+    phrase, units = engine.read(LASTING, "en"), given[-1]
+    whole = torch.cat([piece.samples for piece in engine.render(units, phrase, voice, Run())])
+    other = replace(units, seed=9)
+    noise = torch.cat([piece.samples for piece in engine.render(other, phrase, voice, Run())])
+    off, moved = ((sound - whole).square().mean().sqrt() for sound in (torch.cat(pieces), noise))
+    assert off < 0.2 * moved
+    # The last piece knows the whole sentence.
+    last = len(pieces[-1]) - engines.FADE * 640
+    torch.testing.assert_close(pieces[-1][-last:], whole[-last:], **CLOSE)
+
+
+def test_early_sound_is_the_same_for_the_same_seed_however_its_units_come(engine, voice, lasting):
+    given, pieces = spoken(engine, voice, STEADY)
+    again = spoken(engine, voice, STEADY)[1]
+    assert all(torch.equal(one, other) for one, other in zip(pieces, again, strict=True))
+    phrase = engine.read(LASTING, "en")
+    at_once = [piece.samples for piece in engine.render_on(given[-1:], phrase, voice, Run())]
+    assert all(torch.equal(one, other) for one, other in zip(pieces, at_once, strict=True))
+
+
+def test_speech_that_broke_off_goes_on_with_the_same_tokens(engine, voice, lasting):
+    given, _ = spoken(engine, voice, STEADY)
+    phrase = engine.read(LASTING, "en")
+    for begun in (given[0], given[1], given[-1]):
+        after = list(engine.say_on(phrase, voice, STEADY, Run(), begun))
+        assert after[0] is begun and torch.equal(after[-1].ids, given[-1].ids)
+        assert [u.ids.shape for u in after] == [u.ids.shape for u in given[given.index(begun) :]]
+
+
+def test_a_sentence_too_short_for_its_phones_is_said_again_before_it_is_heard(engine, voice, monkeypatch):
+    """Cut off at once it is said anew, as elsewhere; ended too early after it was heard it is told of."""
+    phrase = Phrase("x", ids(200, 3))
+    seeds = (replace(STEADY, seed=seed) for seed in range(100))
+    early, (units,) = next(
+        (how, said) for how in seeds if len(said := list(engine.say_on(phrase, voice, how, Run()))) == 1
+    )
+    (expected,) = engine.say(phrase, voice, early, Run())
+    assert torch.equal(units.ids, expected.ids) and units.note == expected.note != ""
+    monkeypatch.setattr(drawing, "LEAST", 40)
+    *_, units = engine.say_on(phrase, voice, STEADY, Run())
+    assert "could not be said again" in units.note
+
+
+def test_what_may_be_heard_early_follows_from_version_pace_and_length(engine, voice, reference):
+    long, short = engine.read(LASTING, "en"), engine.read("some words", "en")
+    assert engine.streams(long, STEADY) and not engine.streams(short, STEADY)
+    assert not engine.streams(long, replace(STEADY, candidates=2))
+    assert not engine.streams(long, replace(STEADY, speed=1.1))
+    assert not matched().streams(long, STEADY)
+
+
+def test_stop_is_heeded_while_it_is_heard(engine, voice, lasting):
+    phrase, stop = engine.read(LASTING, "en"), []
+    run = Run(cancelled=lambda: bool(stop))
+    pieces = engine.render_on(engine.say_on(phrase, voice, STEADY, run), phrase, voice, run)
+    next(pieces)
+    stop.append(1)
+    with pytest.raises(Cancelled):
+        next(pieces)
 
 
 def test_a_sentence_longer_than_allowed_is_refused(engine, voice, monkeypatch):

@@ -19,11 +19,13 @@ from pipelines.types import (
     Cancelled,
     Consent,
     InputError,
+    Phrase,
     Piece,
     Request,
     Run,
     StageReport,
     Take,
+    Units,
     Unsound,
     Waveform,
     Wish,
@@ -387,6 +389,112 @@ def test_progress_never_goes_back(choir):
     take_of(choir, request(text=SEVEN), run)
     sentences = [done for stage, done in told if stage in ("read", "say", "render")]
     assert sentences == sorted(sentences) and sentences[-1] == 7
+
+
+class Chatter(Choir):
+    """A toy that can be heard while it hums, ten letters at a time; faults strike after some of it."""
+
+    def streams(self, phrase, sampling):
+        return phrase.ids.numel() >= 25
+
+    def say_on(self, phrase, voice, sampling, run, begun=None):
+        if begun is not None and begun.whole:
+            yield begun
+            return
+        (whole,) = self.say(phrase, voice, sampling, run)
+        for end in range(10, phrase.ids.numel(), 10):
+            run.check()
+            if begun is not None and end < begun.ids.shape[1]:
+                continue
+            if end == 30 and self._placement.say != "float32" and "words" in self._faults:
+                raise Unsound("The logits are not finite.")
+            yield cut_units(whole, end)
+        yield replace(whole, note=self._faults.get("note", ""))
+
+    def render_on(self, said, phrase, voice, run):
+        done = 0
+        for units in said:
+            end = units.ids.shape[1]
+            sound = torch.cat([p.samples for p in self.render(units, first(phrase, end), voice, run)])[done:]
+            if end == 30 and self._placement.render != "float32" and "sound" in self._faults:
+                sound = sound * torch.nan
+            yield Waveform(sound, self.sample_rate)
+            done += sound.numel()
+
+
+def cut_units(units: Units, end: int) -> Units:
+    curves = {name: curve[:end] for name, curve in units.curves.items()}
+    seconds = units.seconds * end / units.ids.shape[1]
+    return replace(units, ids=units.ids[:, :end], curves=curves, seconds=seconds, whole=False)
+
+
+def first(phrase: Phrase, count: int) -> Phrase:
+    return replace(phrase, ids=phrase.ids[:count])
+
+
+@pytest.fixture
+def chatter(engines):
+    def load(folder, placement):
+        return Chatter(placement, json.loads((folder / "config.json").read_text()).get("faults", {}), 0.0)
+
+    plant(engines)
+    module = SimpleNamespace(SPEC=toy.SPEC, missing=toy.missing, prepare=toy.prepare, load=load)
+    return Engines(engines.models, engines.data, TABLE, {"toy": module})
+
+
+LONG = "The first sentence takes a while to say. The second one follows it, and is as long."
+
+
+def first_sentence(engines: Engines, wanted: Request) -> list[Piece]:
+    return [e for e in clone(engines, wanted) if isinstance(e, Piece) and e.sentence == 1]
+
+
+def test_the_first_sentence_is_heard_while_it_is_said_and_the_others_are_not(engines, chatter):
+    events = list(clone(chatter, request(text=LONG, stream=True)))
+    take = events[-1]
+    assert len(first_sentence(chatter, request(text=LONG, stream=True))) == 4
+    assert [(s.stage, s.sentence) for s in take.stages if s.stage != "listen"] == [
+        ("read", 1), ("say", 1), ("render", 1), ("read", 2), ("say", 2), ("render", 2),
+    ]  # fmt: skip
+    pieces = [event.waveform for event in events if isinstance(event, Piece)]
+    assert torch.equal(audio.join(pieces).samples, take.waveform.samples)
+    assert take.recipe["stream"] is True and take.said[0].whole
+    assert take.sha256 == take_of(chatter, request(text=LONG, stream=True)).sha256
+    assert take.sha256 == take_of(engines, request(text=LONG)).sha256  # which this toy can promise
+
+
+@pytest.mark.parametrize("change", [{"stream": False}, {"heal": False}, {"text": "A short one is it."}])
+def test_what_is_not_to_be_heard_early_goes_the_whole_way(chatter, change, monkeypatch):
+    monkeypatch.setattr(Chatter, "say_on", None)
+    assert take_of(chatter, request(**{"text": LONG, "stream": True} | change)).spans
+    first = take_of(chatter, request(text=LONG))
+    assert take_of(chatter, request(text=LONG, stream=True, units=first.said)).sha256 == first.sha256
+
+
+@pytest.mark.parametrize(("fault", "stage"), [("words", "say"), ("sound", "render")])
+def test_what_fails_after_it_was_heard_goes_on_in_float32_without_a_gap(engines, chatter, fault, stage):
+    full = take_of(engines, request(text=LONG, wish=Wish("cpu", "float32")))
+    plant(chatter, faults={fault: "yes"})
+    take = take_of(chatter, request(text=LONG, stream=True, wish=Wish("cpu", "bfloat16", ("say", "render"))))
+    assert take.sha256 == full.sha256
+    healed = [(s.stage, s.dtype) for s in take.stages if "again in full" in s.note]
+    assert healed == [(stage, "float32")]
+    other = "render" if stage == "say" else "say"
+    assert {s.dtype for s in take.stages if s.stage == other} == {"bfloat16"}
+
+
+def test_stop_in_a_sentence_that_is_heard_while_it_is_said_keeps_what_was_heard(chatter):
+    stop = threading.Event()
+    for event in clone(chatter, request(text=LONG, stream=True), Run(stop.is_set)):
+        if isinstance(event, Piece):
+            stop.set()
+    assert isinstance(event, Take) and event.stopped and 0 < event.waveform.seconds < 2
+
+
+def test_a_doubtful_sentence_that_was_heard_is_told(chatter):
+    plant(chatter, faults={"note": "Words may be missing."})
+    take = take_of(chatter, request(text=LONG, stream=True))
+    assert take.notes == (f"Words may be missing. ({take.spans[0].text})",)
 
 
 def test_a_stage_is_lowered_alone(engines):

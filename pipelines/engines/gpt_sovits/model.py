@@ -247,6 +247,12 @@ class Decoder(nn.Module):
         self.couplings = nn.ModuleList(Coupling(width, config) for _ in range(config.flows))
         self.generator = Hifigan(config.generator)
 
+    @property
+    def reach(self) -> int:
+        """Frames on either side that one frame of the flow depends on."""
+        flow = self.config.flow
+        return self.config.flows * flow.layers * (flow.kernel // 2)
+
     def forward(
         self,
         tokens: Tensor,
@@ -269,9 +275,14 @@ class Decoder(nn.Module):
         self, tokens: Tensor, phones: Tensor, style: Tensor, noise: Tensor | None = None, speed: float = 1.0
     ) -> Tensor:
         """What the generator makes sound of, (B, width, frames): a draw of the prior, led by the flow."""
+        return self.flowed(self.drawn(tokens, phones, style, noise, speed), style)
+
+    def drawn(
+        self, tokens: Tensor, phones: Tensor, style: Tensor, noise: Tensor | None = None, speed: float = 1.0
+    ) -> Tensor:
+        """A draw of the prior, (B, width, frames)."""
         mean, log_scale = self.prior(self.encoder(tokens, phones, style, speed)).chunk(2, dim=1)
-        z = mean if noise is None else mean + noise.to(mean) * log_scale.exp()
-        return self.flowed(z, style)
+        return mean if noise is None else mean + noise.to(mean) * log_scale.exp()
 
     def flowed(self, z: Tensor, style: Tensor) -> Tensor:
         """From the prior's space to the generator's, (B, width, frames)."""
