@@ -21,7 +21,7 @@ from tests import parrot, test_page, toy  # noqa: E402
 from tests.conftest import make_speech  # noqa: E402
 from tests.test_page import browser, drop, first_take, playing, seconds_of, serious, served, speak, visit  # noqa: E402, F401
 from tests.test_request import TABLE, ask, done  # noqa: E402
-from webui import markup, words  # noqa: E402
+from webui import markup, tuning, words  # noqa: E402
 from webui.handlers import Desk  # noqa: E402
 
 
@@ -126,6 +126,37 @@ def test_every_engine_tells_of_its_clips_in_chinese_too(tmp_path, name):
     assert bool(spec.overlong) == (name in words.CHINESE_OVERLONG)
 
 
+def test_what_a_browser_kept_of_knobs_is_looked_at(tmp_path):
+    engines = Engines(tmp_path, tmp_path, TABLE)
+    spec = engines.spec("gpt_sovits")
+    kept = {
+        "top_k": 30,
+        "temperature": 9.0,
+        "top_p": "x",
+        "prosody": "lively",
+        "steps": 16,
+        "candidates": True,
+    }
+    assert tuning.kept({"knobs": {"gpt_sovits": kept}}, spec, "v3") == {"top_k": 30, "steps": 16}
+    assert tuning.kept({"knobs": {"gpt_sovits": kept}}, spec, "v2") == {"top_k": 30}  # which has no steps
+    for nonsense in (None, [], {"knobs": 3}, {"knobs": {"gpt_sovits": [1]}}):
+        assert tuning.kept(nonsense, spec) == {}
+    assert "repetition_penalty" not in tuning.offered(engines.spec("small"))
+    assert tuning.usual(spec, "top_k") == 15 and tuning.usual(engines.spec("small"), "prosody") == "steady"
+
+
+def test_knobs_of_the_engine_before_are_not_sent_with_another(tmp_path):
+    desk = desk_in(tmp_path)
+    shown = [1.5, "babble", 0.5, 7, 0.9, 1.0, 2, 0]
+    store = {"knobs": {"parrot": {"speed": 1.2}, "toy": {"speed": 1.3}}}
+    assert tuning.asked(desk, "parrot", store, ["toy", *shown]) == {"speed": 1.2}
+    told = tuning.asked(desk, "toy", store, ["toy", *shown])
+    assert told == {
+        "speed": 1.5, "prosody": "babble", "temperature": 0.5, "top_k": 7, "top_p": 0.9, "candidates": 2
+    }  # fmt: skip
+    assert tuning.asked(desk, "parrot", store, ["parrot", *shown]) == {"speed": 1.5, "steps": 0}
+
+
 # --- on the page -------------------------------------------------------------------------
 
 on_the_page = test_page.pytestmark
@@ -181,6 +212,48 @@ def test_the_coach_speaks_of_the_chosen_engine_and_its_cut_forgets_the_words(two
     expect(page.locator("#coach")).to_contain_text("It forgets all but nine seconds.")
     choice(page, "Toy").check()
     expect(page.locator("#coach")).to_contain_text("A good clip: 14.0 seconds")
+
+
+@on_the_page
+def test_turned_knobs_stay_with_their_engine_and_go_back_to_usual(two, visit):
+    page = visit(two)
+    page.get_by_role("button", name="Fine tuning").click()
+    back = page.get_by_role("button", name="Back to the usual values")
+    speed, tries = (page.get_by_role("spinbutton", name=name) for name in ("Speed", "Tries"))
+    liveliness = page.get_by_role("spinbutton", name="Liveliness")
+    expect(back).to_be_hidden()
+    expect(page.locator("#temperature")).to_contain_text("Usual: 1.")
+    expect(page.get_by_label("Avoid repeating").first).to_be_hidden()  # means nothing to it
+    page.get_by_label("babble").check()
+    liveliness.fill("0.6")
+    liveliness.blur()
+    expect(back).to_be_visible()
+    choice(page, "Parrot").check()
+    expect(tries).to_be_hidden()
+    expect(back).to_be_hidden()
+    expect(speed).to_have_value("1")
+    speed.fill("1.5")
+    speed.blur()
+    expect(back).to_be_visible()
+    choice(page, "Toy").check()
+    expect(liveliness).to_have_value("0.6")
+    expect(page.get_by_label("babble")).to_be_checked()
+    expect(speed).to_have_value("1")
+    page.wait_for_timeout(300)  # until the browser has kept it
+    page.reload()
+    page.get_by_role("button", name="Fine tuning").click()
+    expect(page.get_by_label("babble")).to_be_checked(timeout=20_000)
+    expect(liveliness).to_have_value("0.6")
+    speak(page, "As it was left.")
+    recipe = first_take(page).get_by_role("link", name="Download recipe")
+    told = page.request.get(two + recipe.get_attribute("href")).json()["sampling"]
+    assert (told["prosody"], told["temperature"], told["speed"]) == ("babble", 0.6, 1.0)
+    back.click()
+    expect(liveliness).to_have_value("1")
+    expect(page.get_by_label("hum")).to_be_checked()
+    expect(back).to_be_hidden()
+    choice(page, "Parrot").check()
+    expect(speed).to_have_value("1.5")  # another engine's are left alone
 
 
 @on_the_page

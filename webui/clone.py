@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -11,15 +10,14 @@ import gradio as gr
 
 from pipelines import coach
 from pipelines.types import InputError, Spec
-from webui import choosing, markup, words
+from webui import choosing, markup, tuning, words
 from webui.choosing import Choice, plain
 from webui.handlers import Ask, Desk
 from webui.jobs import Job, trouble
+from webui.serving import AT_ONCE, QUIET, page_of
+from webui.tuning import Knobs, new_seed
 
 GLANCE = 0.1  # seconds between two looks at a job
-SEEDS = 2**31
-QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-AT_ONCE = QUIET | {"queue": False}  # never behind anybody's generation
 
 # Gradio redraws an HTML component by position; the cards are kept by token instead, so that a new
 # card does not stop the one that plays.
@@ -66,12 +64,7 @@ class Screen:
     def of_engine(self) -> list[gr.components.Component]:
         """What changes with the engine, in the order of `fitted`."""
         parts = [self.advice, self.transcript, self.text, self.language]
-        return [*parts, self.knobs.prosody, *self.knobs.sampling, self.knobs.honest]
-
-
-def page_of(request: gr.Request) -> str:
-    """The language of the visitor's browser."""
-    return words.language(request.headers.get("accept-language"))
+        return [*parts, *self.knobs.of_engine]
 
 
 def build(
@@ -79,11 +72,13 @@ def build(
     t: Callable[[str], object],
     device: gr.Radio,
     precision: gr.Radio,
+    store: gr.BrowserState,
     shelf: gr.BrowserState,
     tabs: gr.Tabs,
     tab: gr.Tab,
 ) -> Screen:
-    """Lay out the screen and wire it. `t` gives a text by key; `shelf` keeps tokens in the browser."""
+    """Lay out the screen and wire it. `t` gives a text by key; `store` keeps settings in the browser and
+    `shelf` the takes' tokens."""
     with gr.Row(elem_classes="bench", equal_height=False):
         with gr.Column(elem_classes="make", min_width=320):
             choice = choosing.build(desk, t)
@@ -137,7 +132,7 @@ def build(
                     elem_id="text",
                 )
                 plain('<p id="count" aria-hidden="true"></p>')
-                knobs = _knobs(desk, t)
+                knobs = tuning.build(desk, t)
             with gr.Column(elem_classes="sheet go"):
                 notice = plain("", elem_id="notice", html_template='<div role="alert">${value}</div>')
                 way = gr.Button(t("engine.way"), elem_id="way", size="sm", visible=False)
@@ -161,86 +156,15 @@ def build(
     )  # fmt: skip
     original = gr.State(None)
     _wire_clip(desk, screen, original)
-    _wire_engine(desk, screen, way, tabs, tab)
+    _wire_engine(desk, screen, store, way, tabs, tab)
+    tuning.wire(desk, knobs, store)
     asked = [
-        clip, text, choice.engine, language, transcript, consent, closer, *knobs.all, device, precision,
+        clip, text, choice.engine, language, transcript, consent, closer, knobs.seed, device, precision,
+        store, *knobs.all,
     ]  # fmt: skip
     work = _Work(desk, notice, way, progress, speak, stop, refine, takes, shelf, knobs)
     _wire_work(work, screen, asked)
     return screen
-
-
-# --- the knobs ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Knobs:
-    """The folded controls."""
-
-    seed: gr.Number
-    locked: gr.Checkbox
-    speed: gr.Slider
-    prosody: gr.Radio
-    temperature: gr.Slider
-    top_p: gr.Slider
-    repetition: gr.Slider
-    honest: gr.HTML
-
-    @property
-    def sampling(self) -> list[gr.Slider]:
-        """What means something only where saying is drawn by chance."""
-        return [self.temperature, self.top_p, self.repetition]
-
-    @property
-    def all(self) -> list[gr.components.Component]:
-        """In the order of `_ask`."""
-        return [self.seed, self.speed, self.prosody, self.temperature, self.top_p, self.repetition]
-
-
-def _knobs(desk: Desk, t: Callable[[str], object]) -> Knobs:
-    samples, usual = desk.spec.samples, desk.spec.usual
-    drawn = desk.spec.draws()
-    with gr.Accordion(t("advanced"), open=False, elem_id="advanced"):
-        speed = gr.Slider(
-            0.5, 2.0, 1.0, step=0.05, label=t("speed.label"), info=t("speed.info"), elem_id="speed"
-        )
-        prosody = prosodies(desk, t, "prosody", t("prosody.info"))
-        with gr.Row(equal_height=True, elem_classes="seedline"):
-            seed = gr.Number(
-                0, label=t("seed.label"), info=t("seed.info"), precision=0, minimum=0, maximum=SEEDS - 1,
-                elem_id="seed",
-            )  # fmt: skip
-            dice = gr.Button(t("seed.dice"), size="sm", elem_id="dice")
-        locked = gr.Checkbox(label=t("seed.lock"), elem_id="locked", container=False)
-        sampling = [
-            gr.Slider(
-                low, high, value, step=0.05, label=t(f"{name}.label"), info=t(f"{name}.info"),
-                elem_id=name, visible=samples, interactive=drawn,
-            )
-            for name, low, high, value in (
-                ("temperature", 0.1, 1.5, usual.temperature),
-                ("top_p", 0.1, 1.0, usual.top_p),
-                ("repetition", 1.0, 2.0, usual.repetition_penalty),
-            )
-        ]  # fmt: skip
-        honest = plain(f'<p class="hint honest">{t("engine.honest")}</p>', visible=not samples)
-    dice.click(new_seed, None, seed, **AT_ONCE)
-    return Knobs(seed, locked, speed, prosody, *sampling, honest)
-
-
-def prosodies(desk: Desk, t: Callable[[str], object], name: str, info: object | None = None) -> gr.Radio:
-    """The engine's ways to say a sentence, hidden where there is but one."""
-    ways = desk.spec.prosodies
-    choices = [(t(f"prosody.{way}") if f"prosody.{way}" in words.TEXTS else way, way) for way in ways]
-    return gr.Radio(
-        choices, value=next(iter(ways), None), label=t("prosody.label"), info=info, elem_id=name,
-        elem_classes="ways", visible=len(ways) > 1,
-    )  # fmt: skip
-
-
-def new_seed() -> int:
-    """A seed by chance."""
-    return secrets.randbelow(SEEDS)
 
 
 # --- the clip -----------------------------------------------------------------------------
@@ -305,37 +229,29 @@ def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
 # --- the engine ---------------------------------------------------------------------------
 
 
-def fitted(spec: Spec, prosody: str | None, page: str) -> list[object]:
-    """For `Screen.of_engine`: what this engine has."""
+def fitted(desk: Desk, spec: Spec, store: object, page: str) -> list[object]:
+    """For `Screen.of_engine`: what this engine has. `store` is what the browser keeps."""
     low, high = spec.reference_seconds
     _, why = words.engine(page, spec)
-    way = choosing.ways(spec, prosody, page)
-    knob = {"visible": spec.samples, "interactive": spec.draws(way["value"] or "")}
-    usual = spec.usual.temperature, spec.usual.top_p, spec.usual.repetition_penalty
     hint = "text.hint" if spec.languages == ("en",) else "text.hint.any"
     return [
         markup.hint(words.say(page, "voice.hint", low=low, high=high)),
         gr.update(visible=bool(spec.transcript), info=why),
         gr.update(info=words.say(page, hint)),
         choosing.spoken(spec, page),
-        way,
-        *[gr.update(value=value, **knob) for value in usual],
-        gr.update(visible=not spec.samples),
+        *tuning.fitted(desk, spec, store, page),
     ]
 
 
-def _wire_engine(desk: Desk, screen: Screen, way: gr.Button, tabs: gr.Tabs, tab: gr.Tab) -> None:
-    choice, knobs = screen.choice, screen.knobs
+def _wire_engine(
+    desk: Desk, screen: Screen, store: gr.BrowserState, way: gr.Button, tabs: gr.Tabs, tab: gr.Tab
+) -> None:
+    choice = screen.choice
 
-    def chosen(
-        engine: str | None, path: str | None, prosody: str | None, request: gr.Request
-    ) -> list[object]:
+    def chosen(engine: str | None, path: str | None, kept: object, request: gr.Request) -> list[object]:
         spec, page = desk.chosen(engine), page_of(request)
         told, _, closer, refine, _ = look(desk, path, spec.name, page)
-        return [*fitted(spec, prosody, page), told, closer, refine]
-
-    def draws(prosody: str | None, engine: str | None) -> list[object]:
-        return [gr.update(interactive=desk.chosen(engine).draws(prosody or ""))] * len(knobs.sampling)
+        return [*fitted(desk, spec, kept, page), told, closer, refine]
 
     def seen(engine: str | None, request: gr.Request) -> list[object]:
         radio, *others = choosing.offered(desk, engine, page_of(request))
@@ -343,10 +259,9 @@ def _wire_engine(desk: Desk, screen: Screen, way: gr.Button, tabs: gr.Tabs, tab:
             del radio["value"]  # what the person chooses meanwhile stays
         return [radio, *others]
 
-    asked = [choice.engine, screen.clip, knobs.prosody]
+    asked = [choice.engine, screen.clip, store]
     nearer = [screen.coach, screen.closer, screen.refine]
     choice.engine.change(chosen, asked, [*screen.of_engine, *nearer], **AT_ONCE)
-    knobs.prosody.input(draws, [knobs.prosody, choice.engine], knobs.sampling, **AT_ONCE)
     tab.select(seen, choice.engine, choice.all, **AT_ONCE)
     gr.on([choice.way.click, way.click], lambda: gr.update(selected="models"), None, tabs, **AT_ONCE)
 
@@ -421,14 +336,14 @@ def shelved(cards: list, page: str) -> list[dict[str, str]]:
 
 
 def _ask(
-    clip: str | None, text: str, engine: str | None, language: str, transcript: str, consent: bool,
-    closer: bool, seed: float | None, speed: float, prosody: str | None, temperature: float, top_p: float,
-    repetition: float, device: str, precision: str,
+    desk: Desk, clip: str | None, text: str, engine: str | None, language: str, transcript: str,
+    consent: bool, closer: bool, seed: float | None, device: str, precision: str, store: object,
+    *knobs: object,
 ) -> Ask:  # fmt: skip
     """The page's values by name."""
     return Ask(
         clip, text or "", engine or "", language, transcript or "", bool(consent), bool(closer),
-        int(seed or 0), speed, prosody or "", temperature, top_p, repetition, device, precision,
+        int(seed or 0), device=device, precision=precision, **tuning.asked(desk, engine, store, knobs),
     )  # fmt: skip
 
 
@@ -437,7 +352,7 @@ def _wire_work(work: _Work, screen: Screen, asked: list[gr.components.Component]
 
     async def speak(request: gr.Request, *values: object) -> AsyncIterator[dict]:
         *values, locked = values
-        ask = _ask(*values)
+        ask = _ask(desk, *values)
         async for job, shown in work.follow(lambda session, page: desk.speak(session, ask, page), request):
             if job is not None and job.finished and job.card is not None:
                 shown |= work.cards(request)
@@ -446,7 +361,7 @@ def _wire_work(work: _Work, screen: Screen, asked: list[gr.components.Component]
             yield shown
 
     async def refine(request: gr.Request, *values: object) -> AsyncIterator[dict]:
-        ask = _ask(*values)
+        ask = _ask(desk, *values)
         async for job, shown in work.follow(lambda session, page: desk.refine(session, ask, page), request):
             if job is not None and job.finished:
                 seen = await asyncio.to_thread(look, desk, ask.clip, ask.engine, page_of(request))

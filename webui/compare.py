@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import gradio as gr
 
 from pipelines.types import Spec
-from webui import choosing, markup, results, words
-from webui.clone import AT_ONCE, QUIET, Screen, followed, page_of, plain, prosodies
+from webui import choosing, markup, results, tuning, words
+from webui.choosing import plain
+from webui.clone import Screen, followed
 from webui.comparing import DEFAULT_TEXTS, SEEDS, Wanted
 from webui.handlers import Ask, Desk
 from webui.jobs import trouble
+from webui.serving import AT_ONCE, QUIET, page_of
 from webui.settings import labelled
 
 FOUND_SCRIPT = """
@@ -64,11 +66,13 @@ def build(
     t: Callable[[str], object],
     screen: Screen,
     device: gr.Radio,
+    store: gr.BrowserState,
     latest: gr.BrowserState,
     tabs: gr.Tabs,
     tab: gr.Tab,
 ) -> Bench:
-    """Lay out the screen and wire it. `screen` is Clone, whose clip is used; `latest` keeps a run's token."""
+    """Lay out the screen and wire it. `screen` is Clone, whose clip and knobs are used; `store` and
+    `latest` are the browser's settings and its latest run."""
     with gr.Row(elem_classes="bench", equal_height=False):
         with gr.Column(elem_classes="make", min_width=320):
             with gr.Column(elem_classes="sheet"):
@@ -95,7 +99,7 @@ def build(
                     max_lines=14, elem_id="compare-texts", elem_classes="untitled",
                 )  # fmt: skip
                 with gr.Accordion(t("advanced"), open=False, elem_id="compare-advanced", elem_classes="fold"):
-                    prosody = prosodies(desk, t, "compare-prosody")
+                    prosody = tuning.prosodies(desk, t, "compare-prosody")
                     seeds = gr.Slider(
                         1, SEEDS, 2, step=1, label=t("compare.seeds"), info=t("compare.seeds.info"),
                         elem_id="compare-seeds",
@@ -125,7 +129,7 @@ def build(
     bench = Bench(voice, consent, modes, impossible, prosody, found, latest)
     controls = _Controls(texts, seeds, alone, recognise, go, stop, notice, progress)
     _wire_voice(desk, bench, screen, device, tab)
-    _wire_work(desk, bench, controls, screen, device)
+    _wire_work(desk, bench, controls, screen, device, store)
     other.click(lambda: gr.update(selected="clone"), None, tabs, **AT_ONCE)
     return bench
 
@@ -199,11 +203,12 @@ def _promising(desk: Desk, place: str, able: list[str]) -> list[str]:
 # --- the work ----------------------------------------------------------------------------
 
 
-def _wire_work(desk: Desk, bench: Bench, controls: _Controls, screen: Screen, device: gr.Radio) -> None:
-    knobs = screen.knobs
+def _wire_work(
+    desk: Desk, bench: Bench, controls: _Controls, screen: Screen, device: gr.Radio, store: gr.BrowserState
+) -> None:
 
     async def go(request: gr.Request, *values: object) -> AsyncIterator[dict]:
-        ask, wanted = _asked(*values)
+        ask, wanted = _asked(desk, *values)
         async for job, shown in followed(
             lambda session, page: desk.compare(session, ask, wanted, page),
             request, controls.notice, controls.progress,
@@ -227,8 +232,8 @@ def _wire_work(desk: Desk, bench: Bench, controls: _Controls, screen: Screen, de
 
     asked = [
         screen.clip, screen.choice.engine, screen.transcript, screen.consent, bench.consent, screen.closer,
-        screen.language, knobs.speed, knobs.temperature, knobs.top_p, knobs.repetition, device,
-        bench.prosody, bench.modes, controls.texts, controls.seeds, controls.alone, controls.recognise,
+        screen.language, device, bench.prosody, bench.modes, controls.texts, controls.seeds, controls.alone,
+        controls.recognise, store, *screen.knobs.all,
     ]  # fmt: skip
     outputs = [controls.notice, controls.progress, controls.go, controls.stop, bench.found, bench.latest]
     controls.go.click(go, asked, outputs, **QUIET)
@@ -236,15 +241,14 @@ def _wire_work(desk: Desk, bench: Bench, controls: _Controls, screen: Screen, de
 
 
 def _asked(
-    clip: str | None, engine: str | None, transcript: str, consent: bool, consent_here: bool, closer: bool,
-    language: str, speed: float, temperature: float, top_p: float, repetition: float, device: str,
-    prosody: str | None,
-    modes: list[str], texts: str, seeds: float, alone: bool, recognise: bool,
+    desk: Desk, clip: str | None, engine: str | None, transcript: str, consent: bool, consent_here: bool,
+    closer: bool, language: str, device: str, prosody: str | None, modes: list[str], texts: str,
+    seeds: float, alone: bool, recognise: bool, store: object, *knobs: object,
 ) -> tuple[Ask, Wanted]:  # fmt: skip
-    """The page's values by name."""
+    """The page's values by name. The prosody is chosen here anew."""
+    tuned = tuning.asked(desk, engine, store, knobs) | {"prosody": prosody or ""}
     ask = Ask(
         clip, "", engine or "", language, transcript or "", bool(consent or consent_here), bool(closer),
-        speed=speed, prosody=prosody or "", temperature=temperature, top_p=top_p,
-        repetition_penalty=repetition, device=device,
+        device=device, **tuned,
     )  # fmt: skip
     return ask, Wanted(tuple(modes or ()), texts or "", int(seeds), bool(alone), bool(recognise))

@@ -90,9 +90,17 @@ class Ask:
     precision: str = "auto"
     top_k: int | None = None
     steps: int | None = None
+    candidates: int | None = None
 
 
-KNOBS = ("temperature", "top_k", "top_p", "repetition_penalty", "steps")  # of `Ask` and of `Sampling`
+KNOBS = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "repetition_penalty",
+    "steps",
+    "candidates",
+)  # of `Ask` and of `Sampling`
 
 
 class Register:

@@ -13,9 +13,9 @@ from gradio.i18n import I18nData
 from pipelines.install import Store
 from pipelines.types import Wish
 from webui import choosing, clone, compare, markup, models, settings, words
-from webui.clone import QUIET, page_of
 from webui.handlers import Desk
 from webui.routes import LOOPBACK, app_options
+from webui.serving import QUIET, page_of
 from webui.theme import theme
 
 HERE = Path(__file__).parent
@@ -42,9 +42,9 @@ def build(desk: Desk, wish: Wish | None = None, files: Store | None = None) -> g
         clone.plain(markup.header(_bird(), "Myna", str(I18nData("tagline"))), elem_id="top")
         with gr.Tabs(elem_id="screens") as tabs:
             with gr.Tab(I18nData("tab.clone"), id="clone") as tab:
-                screen = clone.build(desk, I18nData, radios.device, radios.precision, shelf, tabs, tab)
+                screen = clone.build(desk, I18nData, radios.device, radios.precision, store, shelf, tabs, tab)
             with gr.Tab(I18nData("tab.compare"), id="compare") as tab:
-                bench = compare.build(desk, I18nData, screen, radios.device, latest, tabs, tab)
+                bench = compare.build(desk, I18nData, screen, radios.device, store, latest, tabs, tab)
             with gr.Tab(I18nData("tab.models"), id="models") as shelf_of_models:
                 models.build(desk.engines, files, I18nData, shelf_of_models)
             with gr.Tab(I18nData("tab.settings"), id="settings") as tab:
@@ -86,7 +86,7 @@ def _wire_visits(page, desk, wish, screen, bench, panel, store, shelf) -> None:
         return [
             *settings.arrival(desk, kept, wish, language),
             *choosing.offered(desk, spec.name, language),
-            *clone.fitted(spec, None, language),
+            *clone.fitted(desk, spec, kept, language),
             *clone.look(desk, clip, spec.name, language),
             clone.shelved(cards, language),
             [card.token for card in cards],
@@ -98,7 +98,7 @@ def _wire_visits(page, desk, wish, screen, bench, panel, store, shelf) -> None:
 
     filled = [
         panel.radios.device, panel.radios.precision, panel.table, panel.engine, panel.about,
-        screen.knobs.speed, screen.knobs.seed, screen.knobs.locked, *screen.choice.all, *screen.of_engine,
+        screen.knobs.seed, screen.knobs.locked, *screen.choice.all, *screen.of_engine,
         *screen.of_clip, screen.takes, shelf, bench.found, bench.latest,
     ]  # fmt: skip
     page.load(arrive, [store, shelf, bench.latest, screen.clip], filled, **QUIET)

@@ -11,9 +11,11 @@ from pipelines import device as hardware
 from pipelines.device import MODES, Refusal
 from pipelines.types import Wish
 from webui import markup, words
-from webui.clone import AT_ONCE, QUIET, Screen, page_of, plain
+from webui.choosing import plain
+from webui.clone import Screen
 from webui.handlers import Desk
 from webui.jobs import trouble
+from webui.serving import AT_ONCE, QUIET, page_of
 
 NOTHING = {"device": "auto", "precision": "auto"}
 
@@ -139,9 +141,9 @@ def _wire(
         wish = wish or Wish()
         return chosen(wish.device, wish.precision, kept, request)
 
-    def keep(speed: float, locked: bool, seed: float | None, kept: object) -> dict:
+    def keep(locked: bool, seed: float | None, kept: object) -> dict:
         kept = kept if isinstance(kept, dict) else dict(NOTHING)
-        return kept | {"speed": speed, "locked": bool(locked), "seed": int(seed or 0) if locked else None}
+        return kept | {"locked": bool(locked), "seed": int(seed or 0) if locked else None}
 
     def engine(name: str | None, kept: object) -> dict:
         return (kept if isinstance(kept, dict) else dict(NOTHING)) | {"engine": name}
@@ -151,10 +153,8 @@ def _wire(
     gr.on([device.input, precision.input], chosen, [device, precision, store], shown, **AT_ONCE)
     safe.click(accept, [offered, store], shown, **AT_ONCE)
     knobs = screen.knobs
-    gr.on(
-        [knobs.speed.release, knobs.speed.change, knobs.locked.input, knobs.seed.input], keep,
-        [knobs.speed, knobs.locked, knobs.seed, store], store, **AT_ONCE,
-    )  # fmt: skip
+    seeded = [knobs.locked, knobs.seed, store]
+    gr.on([knobs.locked.input, knobs.seed.input], keep, seeded, store, **AT_ONCE)
 
 
 def _wire_probe(desk: Desk, panel: Panel, probe: gr.Button, probed: gr.HTML) -> None:
@@ -177,21 +177,19 @@ def _wire_probe(desk: Desk, panel: Panel, probe: gr.Button, probed: gr.HTML) -> 
 
 
 def arrival(desk: Desk, kept: object, wish: Wish, page: str) -> list[object]:
-    """For device, precision, table, engine, about, speed, seed, locked: from what the browser kept.
+    """For device, precision, table, engine, about, seed, locked: from what the browser kept.
 
     Whatever is stale or not of its kind is left out.
     """
     kept = kept if isinstance(kept, dict) else {}
     wish = desk.wish(kept.get("device", wish.device), kept.get("precision", wish.precision))
-    speed, seed = kept.get("speed"), kept.get("seed")
-    fast = isinstance(speed, (int, float)) and 0.5 <= speed <= 2.0
+    seed = kept.get("seed")
     seeded = kept.get("locked") is True and isinstance(seed, int) and 0 <= seed < 2**31
     return [
         *choices(desk, wish.device, wish.precision, page),
         markup.verdicts(desk.table, page),
         markup.engines(desk.specs(), page),
         markup.about(str(desk.data.absolute()), page),
-        gr.update(value=speed) if fast else gr.skip(),
         gr.update(value=seed) if seeded else gr.skip(),
         gr.update(value=True) if seeded else gr.skip(),
     ]

@@ -92,8 +92,23 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "How much of the unlikely is left out; 1 leaves everything in.",
         "排除不常见说法的程度，1 为不排除。",
     ),
-    "repetition.label": ("Avoid repeating", "避免重复"),
-    "repetition.info": ("Raise it if the voice gets stuck on a sound.", "声音卡在某个音上时请调高。"),
+    "repetition_penalty.label": ("Avoid repeating", "避免重复"),
+    "repetition_penalty.info": ("Raise it if the voice gets stuck on a sound.", "声音卡在某个音上时请调高。"),
+    "top_k.label": ("Choices", "选择范围"),
+    "top_k.info": (
+        "Only this many of the likeliest are drawn from; 0 draws from all.",
+        "只从最可能的若干个中抽取，0 为全部。",
+    ),
+    "candidates.label": ("Tries", "尝试次数"),
+    "candidates.info": (
+        "Each sentence is said this often and the best is kept; it takes that much longer.",
+        "每句说这么多次，保留最好的一次；用时也相应增加。",
+    ),
+    "steps.label": ("Steps of rendering", "合成步数"),
+    "steps.info": ("More take longer and come nearer to the voice.", "步数越多越慢，也越接近原声。"),
+    "steps.usual": ("As usual", "常用值"),
+    "usual.is": ("Usual: {value:g}.", "常用值：{value:g}。"),
+    "usual.back": ("Back to the usual values", "恢复常用值"),
     "engine.honest": (
         "Rhythm and melody come from this engine's feed-forward predictor, not yet from an autoregressive "
         "model of its own: two seeds sound nearly alike.",
