@@ -17,7 +17,7 @@ from pipelines.engines.gpt_sovits import engine as engines
 from pipelines.engines.gpt_sovits import sampling as drawing
 from pipelines.engines.gpt_sovits import text as texts
 from pipelines.engines.gpt_sovits.cfm import Matcher
-from pipelines.engines.gpt_sovits.config import TINY_ENCODER, TINY_MATCHER, TINY_SPEAKER
+from pipelines.engines.gpt_sovits.config import TINY_ENCODER, TINY_HUBERT, TINY_MATCHER, TINY_SPEAKER
 from pipelines.engines.gpt_sovits.engine import GptSovits, Networks, best_stretch
 from pipelines.engines.gpt_sovits.model import EncoderBlock, Listener, RelativeAttention
 from pipelines.engines.gpt_sovits.reader import Context, Reader, vocabulary
@@ -339,7 +339,7 @@ def test_the_same_seed_is_the_same_sound_and_another_is_not(engine, voice):
     assert first.samples.shape != other.samples.shape or not torch.equal(first.samples, other.samples)
 
 
-def test_pieces_joined_are_the_whole(engine, voice, networks):
+def test_pieces_joined_are_the_whole(engine, voice, networks, lasting):
     phrase = engine.read("a sentence of several seconds", "en")
     units = engine.say(phrase, voice, Sampling(seed=3), Run())[0]
     pieces = [piece.samples for piece in engine.render(units, phrase, voice, Run())]
@@ -580,6 +580,18 @@ def test_stop_is_heeded_while_saying_and_rendering(engine, voice):
     units = engine.say(phrase, voice, Sampling(), Run())[0]
     with pytest.raises(Cancelled):
         list(engine.render(units, phrase, voice, stopped))
+
+
+def test_stop_is_heeded_all_the_while_it_listens(engine, reference):
+    looked = []
+    engine.listen(reference, "what the clip says", Run(cancelled=lambda: bool(looked.append(1))))
+    for last in range(1, len(looked)):
+        seen = []
+        run = Run(cancelled=lambda seen=seen, last=last: seen.append(1) or len(seen) >= last)
+        with pytest.raises(Cancelled):
+            engine.listen(reference, "what the clip says", run)
+        assert len(seen) == last
+    assert len(looked) > len(TINY_HUBERT.channels) + TINY_HUBERT.layers
 
 
 def test_a_long_clip_is_cut_to_where_it_speaks(engine, speech):

@@ -99,7 +99,17 @@ def test_a_piece_comes_as_soon_as_what_it_depends_on():
             yield part
 
     next(in_pieces(vocoder, parts(), 5, HIFIGAN.reach, HIFIGAN.hop))
-    assert len(taken) == math.ceil((1 + HIFIGAN.reach) / 10)
+    assert len(taken) == math.ceil((5 // 2 + HIFIGAN.reach) / 10)
+
+
+@pytest.mark.parametrize("parts", [(520,), (101,), (434, 466, 466, 3), (50, 7, 300), (30,), (240,) * 4])
+def test_no_piece_is_less_than_half_of_what_it_may_be(parts):
+    """Whatever the parts it comes in: a last piece of an instant would be all that is heard of a delay."""
+    frames = torch.arange(sum(parts), dtype=torch.float32).view(1, 1, -1)
+    pieces = list(in_pieces(lambda x: x, frames.split(parts, -1), 100, 12, 1))
+    assert torch.equal(torch.cat(pieces, -1), frames)
+    lengths = [piece.shape[-1] for piece in pieces]
+    assert max(lengths) <= 100 and min(lengths) >= min(50, sum(parts))
 
 
 def test_the_published_vocoders_have_their_hops():

@@ -122,3 +122,9 @@ def test_a_step_is_the_pass_of_one_position(dtype):
     caches[1].length = 7
     with pytest.raises(ValueError, match="7 slots, and 8 are needed"):
         block.step(x[:, 0], caches[1])
+
+
+def test_it_is_watched_between_its_layers(hubert):
+    looks = []
+    hubert(wave(700), watch=lambda: looks.append(1))
+    assert len(looks) == len(TOY.channels) + TOY.layers

@@ -127,8 +127,9 @@ def in_pieces(
 ) -> Iterator[Tensor]:
     """`render` of frames that come in parts (B, C, any), as pieces (B, 1, T) that joined equal the whole.
 
-    A piece is at most `piece` frames of `hop` samples, rendered with the `reach` frames around it that it
-    depends on, as soon as these have come: memory stays that of a piece. Equal to the whole within rounding.
+    A piece is at most `piece` frames of `hop` samples, and at least half as many where there are so many in
+    all; it is rendered with the `reach` frames around it that it depends on, as soon as these have come:
+    memory stays that of a piece. Equal to the whole within rounding.
     """
     for left, frames, right in _framed(parts, piece, reach):
         samples = render(frames)
@@ -137,17 +138,29 @@ def in_pieces(
 
 def _framed(parts: Iterable[Tensor], piece: int, reach: int) -> Iterator[tuple[int, Tensor, int]]:
     """Pieces with what is around them: (frames on the left, all frames, frames on the right)."""
-    held, left = None, 0
+    held, left, least = None, 0, piece // 2
     for part in parts:
         held = part if held is None else torch.cat([held, part.to(held)], dim=-1)
-        while held.shape[-1] > left + reach:
-            new = min(piece, held.shape[-1] - left - reach)
-            yield left, held[..., : left + new + reach], reach
-            drop = max(left + new - reach, 0)
-            held, left = held[..., drop:], left + new - drop
-    while held is not None and left < held.shape[-1]:
-        new = min(piece, held.shape[-1] - left)
+        free = held.shape[-1] - left - max(reach, least)  # what stays behind is enough for a last piece
+        if free >= max(least, 1):
+            for new in _shared(free, piece):
+                yield left, held[..., : left + new + reach], reach
+                held, left = _moved(held, left + new, reach)
+    for new in _shared(0 if held is None else held.shape[-1] - left, piece):
         right = min(reach, held.shape[-1] - left - new)
         yield left, held[..., : left + new + right], right
-        drop = max(left + new - reach, 0)
-        held, left = held[..., drop:], left + new - drop
+        held, left = _moved(held, left + new, reach)
+
+
+def _shared(frames: int, piece: int) -> Iterator[int]:
+    """`frames` in as few pieces as can be, all about as long."""
+    for left in range(-(-frames // piece), 0, -1):
+        new = -(-frames // left)
+        frames -= new
+        yield new
+
+
+def _moved(held: Tensor, place: int, reach: int) -> tuple[Tensor, int]:
+    """What is still needed beyond `place`, and where `place` is in it."""
+    drop = max(place - reach, 0)
+    return held[..., drop:], place - drop

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.layers.hifigan import Watch, unwatched
 from pipelines.layers.postnorm import PostNormBlock
 from pipelines.layers.transformer import Norm
 
@@ -85,7 +86,7 @@ class Hubert(nn.Module):
             PostNormBlock(c.width, c.heads, c.hidden, eps=c.eps) for _ in range(c.layers)
         )
 
-    def forward(self, samples: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, samples: Tensor, lengths: Tensor | None = None, watch: Watch = unwatched) -> Tensor:
         """(B, T) at 16 kHz to (B, N, width), N = `config.frames(T)`, in the weights' dtype.
 
         `lengths` (B,) int64 says how many samples of each row are real; each row then gives what it would
@@ -95,7 +96,7 @@ class Hubert(nn.Module):
         if shortest < self.config.reach:
             raise ValueError(f"HuBERT needs at least {self.config.reach} samples, not {shortest}.")
         x = samples.to(self.norm.weight.dtype)
-        x = self._convolved(x[:, None], lengths).transpose(1, 2)  # (B, C, N) -> (B, N, C)
+        x = self._convolved(x[:, None], lengths, watch).transpose(1, 2)  # (B, C, N) -> (B, N, C)
         x = self.widen(self.feature_norm(x))
         real = None if lengths is None else self._real(lengths, x.shape[1])
         if real is not None:
@@ -103,11 +104,13 @@ class Hubert(nn.Module):
         x = self.norm(x + self._positions(x))
         mask = None if real is None else real[:, None, None, :]
         for block in self.blocks:
+            watch()
             x = block(x, mask)
         return x if real is None else x * real[..., None]
 
-    def _convolved(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+    def _convolved(self, x: Tensor, lengths: Tensor | None, watch: Watch) -> Tensor:
         for i, conv in enumerate(self.convs):
+            watch()
             x = conv(x)
             if i == 0:
                 x = self.first_norm(x, self._steps(lengths))

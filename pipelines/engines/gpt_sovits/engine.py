@@ -136,7 +136,7 @@ class GptSovits:
         if transcript and transcript.strip():
             said = self._read(transcript, "auto")
             run.check()
-            tensors |= {"tokens": self._heard(clip), "phones": said.ids}
+            tensors |= {"tokens": self._heard(clip, run), "phones": said.ids}
             if said.features is not None:
                 tensors["features"] = said.features
         if self.version in MELS:
@@ -156,10 +156,10 @@ class GptSovits:
                 f"its words: cut clip and words to {LONGEST:g} s or less."
             )
 
-    def _heard(self, clip: Waveform) -> Tensor:
+    def _heard(self, clip: Waveform, run: Run) -> Tensor:
         """The clip's tokens, (P,) int64."""
         samples = functional.pad(audio.resample(clip, HEARD_RATE).samples, (0, SILENCE))
-        content = self._networks.hubert(samples[None].to(self._device))
+        content = self._networks.hubert(samples[None].to(self._device), watch=run.check)
         return self._networks.listener.tokens(content)[0].cpu()
 
     def _style(self, clip: Waveform, run: Run) -> Tensor:
