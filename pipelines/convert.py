@@ -14,12 +14,11 @@ import argparse
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 
 from pipelines.clone import MENDABLE, STOPPED, Parser
-from pipelines.install import ENDINGS, ENGINES
+from pipelines.install import ENDINGS, ENGINES, write_any_name
 from pipelines.types import InputError
 
 HUB = ("model.safetensors", "pytorch_model.bin", "bigvgan_generator.pt")  # makes a folder one source
@@ -47,9 +46,7 @@ def _beneath(folder: Path) -> Iterator[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     options = parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # of names that are no Unicode
+    write_any_name()
     try:
         return _run(options)
     except InputError as error:

@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Protocol
 
@@ -133,7 +134,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Own:
-    """A file that a person made: `key` is its sha256, or the folder of the part that was made of it."""
+    """A file that a person made: `key` is its sha256, or the folder of the part that was made of it.
+
+    `chosen`: it speaks now. `instead`: a published part that does the same is installed.
+    """
 
     key: str
     name: str
@@ -141,6 +145,7 @@ class Own:
     version: str
     made: bool
     chosen: bool = False
+    instead: bool = False
 
 
 @dataclass(frozen=True)
@@ -393,9 +398,19 @@ class Store:
         known = {digest for part in made for digest in part.sources}
         speaking = set(dict(self._speaking(engine).get("parts", {})).values())
         found = {file.digest: file for file in seen if file.digest and file.digest not in known}
+        mine = {m.folder for m in made}
+        published = {(m.kind, m.version) for m in self._made(engine) if m.folder not in mine}
         return (
             *(
-                Own(m.folder.name, m.folder.name, m.kind, m.version, True, m.folder.name in speaking)
+                Own(
+                    key=m.folder.name,
+                    name=m.folder.name,
+                    kind=m.kind,
+                    version=m.version,
+                    made=True,
+                    chosen=m.folder.name in speaking,
+                    instead=(m.kind, m.version) in published,
+                )
                 for m in made
             ),
             *(Own(key, file.path.name, file.kind, file.version, False) for key, file in found.items()),
@@ -422,6 +437,13 @@ class Store:
         edition = chosen if chosen in fitting else fitting[0]
         own = self._own_speaking(engine) if edition == chosen else {}
         self.engines[engine].choose(self.models / engine, edition, own | {mine.kind: folder})
+
+    def restore(self, engine: str, folder: str) -> None:
+        """Let the published part speak again in place of one that a person made. Raises `Setback`."""
+        mine, chosen = self._mine(engine, folder), self.chosen(engine)
+        own = {kind: name for kind, name in self._own_speaking(engine).items() if name != mine.folder.name}
+        if chosen is not None:
+            self.engines[engine].choose(self.models / engine, chosen, own)
 
     def discard(self, engine: str, folder: str) -> None:
         """Delete a part that a person made; another that does the same speaks then. Raises `Setback`."""
@@ -476,11 +498,13 @@ class Store:
             run.check()
         with ExitStack() as held:
             held.callback(self._turn.release)
-            self.inbox.mkdir(parents=True, exist_ok=True)
             try:
+                self.inbox.mkdir(parents=True, exist_ok=True)
                 held.enter_context(WeakFileLock(self.inbox / ".lock", timeout=0.5))
             except TimeoutError as error:
                 raise Setback("busy", inbox=str(self.inbox)) from error
+            except OSError as error:
+                raise InputError(f"{self.inbox} cannot be written ({error.strerror}).") from error
             yield
 
     def _check_room(self, state: EditionState) -> None:
@@ -587,7 +611,7 @@ def _made_in(folder: Path) -> Made | None:
         told = json.loads((folder / "config.json").read_text())
         made = Made(folder, str(told["kind"]), str(told["version"]), frozenset(told["sources"].values()))
         return made if all((folder / name).is_file() for name in told["files"]) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -665,16 +689,30 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
+    write_any_name()
     try:
         _run(options, Run(stop.is_set))
     except InputError as error:
         _clear()
         print(error, file=sys.stderr)
         return MENDABLE
+    except OSError as error:
+        _clear()
+        print(
+            f"{error.filename or 'The disk'} cannot be read or written ({error.strerror}).", file=sys.stderr
+        )
+        return MENDABLE
     except Cancelled:
         _clear()
         return STOPPED
     return 0
+
+
+def write_any_name() -> None:
+    """Let names of files that are no Unicode be printed, escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(options: argparse.Namespace, run: Run) -> None:

@@ -363,6 +363,23 @@ def test_a_part_of_ones_own_is_removed_and_the_published_one_speaks_again(store,
     assert states(store)["one"] == "installed"
 
 
+def test_the_published_part_speaks_again_and_only_in_place_of_the_one_that_was_named(store, hub, monkeypatch):
+    store.install("toys", "one", Run())
+    for name, size in (("mine", 41_000), ("other", 42_000)):
+        put(store.inbox, f"{name}.ckpt", stand_in.content("mouth", "one", size))
+    for own in store.own("toys", store.look("toys", Run())):
+        store.adopt("toys", own.key, Run())
+    assert [own.instead for own in store.own("toys", ())] == [True, True]
+    folder = store.models / "toys"
+    stand_in.choose(folder, "one", {"mouth": "mine", "ears": "other"})
+    store.restore("toys", "mine")
+    assert json.loads((folder / "config.json").read_text())["parts"] == {"ears": "other"}
+    shutil.rmtree(folder / "mouth-one")
+    assert [own.instead for own in store.own("toys", ())] == [False, False]
+    with pytest.raises(Setback, match="no longer here"):
+        store.restore("toys", "mouth-one")
+
+
 def test_an_addition_that_comes_or_goes_is_written_down_with_what_speaks(store, hub, monkeypatch):
     store.install("toys", "one", Run())
     told = []
@@ -545,6 +562,12 @@ def test_the_command_line_installs_lists_and_says_what_is_wrong(toys, models, tm
     assert main(["toys", *where, "--from", str(tmp_path / "mine")]) == 0
     assert "toys two: installed" in capsys.readouterr().out
     assert main(["toys", *where, "--from", str(tmp_path / "nowhere")]) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(toys, models, capsys):
+    (models / "official").write_text("a file where a folder should be")
+    assert main(["toys", "--models", str(models), "--version", "one"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_command_line_stops_where_it_stands(toys, models, monkeypatch):

@@ -146,7 +146,7 @@ def test_files_that_are_put_there_are_used_and_removing_asks_first(address, visi
     page.get_by_role("button", name="Convert mine.ckpt").click()
     page.get_by_role("button", name="Use mine").click(timeout=20_000)
     expect(page.locator(".owned")).to_contain_text("In use", timeout=20_000)
-    page.get_by_role("button", name="Back to the official part").click()
+    page.get_by_role("button", name="Back to the official part instead of mine").click()
     expect(page.get_by_role("button", name="Use mine")).to_be_visible(timeout=20_000)
     page.get_by_role("button", name="Remove mine …").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()

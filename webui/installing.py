@@ -206,15 +206,18 @@ class Installing:
         self._start((engine, OWN), body)
 
     def prefer(self, engine: str, folder: str) -> None:
-        """Start letting a part that a person made speak; the official one again where it speaks already."""
-        chosen = self.store.chosen(engine)
-        mine = next((own for own in self.own(engine) if own.made and own.key == folder), None)
+        """Start letting a part that a person made speak."""
+        self._start_choice(engine, lambda: self.store.prefer(engine, folder))
+
+    def restore(self, engine: str, folder: str) -> None:
+        """Start letting the published part speak again in place of one that a person made."""
+        self._start_choice(engine, lambda: self.store.restore(engine, folder))
+
+    def _start_choice(self, engine: str, choose: Callable[[], None]) -> None:
+        self.store.catalogue(engine)
 
         def body(work: Work) -> None:
-            if mine is not None and mine.chosen and chosen is not None:
-                self.store.choose(engine, chosen)
-            else:
-                self.store.prefer(engine, folder)
+            choose()
             self._released(engine, work)
 
         self._start((engine, OWN), body)

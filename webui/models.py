@@ -156,6 +156,8 @@ def _done(installing: Installing, page: str, act: str, engine: str, edition: str
         installing.adopt(engine, key)
     elif act == "prefer":
         installing.prefer(engine, key)
+    elif act == "restore":
+        installing.restore(engine, key)
     elif act == "discard":
         installing.discard(engine, key)
     elif act == "stop":
@@ -166,7 +168,7 @@ def _done(installing: Installing, page: str, act: str, engine: str, edition: str
 
 
 def _folders(store: Store, page: str) -> str:
-    names = " · ".join(str(folder) for folder in store.folders)
+    names = words.say(page, "models.folder.or").join(str(folder) for folder in store.folders)
     return markup.hint(escape(words.say(page, "models.folder", folder=names)))
 
 
@@ -387,10 +389,10 @@ def _own_file(own: Own, idle: bool, page: str) -> str:
     key = f"models.kind.{own.kind}"
     known = key in words.TEXTS
     kind = words.say(page, key, version=own.version) if known else f"{own.kind} {own.version}"
-    act = "prefer" if own.made else "adopt"
-    key = "models.return" if own.chosen else f"models.{act}"
-    label = words.say(page, key) if own.chosen else words.say(page, f"models.{act}.name", name=own.name)
-    button = _keyed(act, own.key, words.say(page, key), label)
+    act = "adopt" if not own.made else "restore" if own.chosen else "prefer"
+    label = words.say(page, f"models.{act}.name", name=own.name)
+    useful = act != "restore" or own.instead
+    button = _keyed(act, own.key, words.say(page, f"models.{act}"), label) if useful else ""
     if own.made:
         button += _discarding(own, page)
     tag = _tag(words.say(page, "models.chosen")) if own.chosen else ""

@@ -18,6 +18,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "whatever their names.",
         "已有官方文件？放进 {folder} 即可：程序按内容识别，与文件名无关。",
     ),
+    "models.folder.or": (" or ", " 或 "),
     "models.elsewhere": (
         "You see what is installed here. Only a browser on this machine itself, at 127.0.0.1 or localhost, "
         "or a visitor who has signed in (--auth) can install, choose or remove models.",
@@ -82,7 +83,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Remove {name}? Its converted part is deleted; the file that it was made of stays.",
         "移除 {name}？将删除转换后的部分，原文件会保留。",
     ),
-    "models.return": ("Back to the official part", "换回官方部分"),
+    "models.restore": ("Back to the official part", "换回官方部分"),
+    "models.restore.name": (
+        "Back to the official part instead of {name}",
+        "用官方部分替换 {name}",
+    ),
     # --- what can be done
     "models.install": ("Install ({size})", "安装（{size}）"),
     "models.resume.install": ("Go on ({size} left)", "继续（还剩 {size}）"),
