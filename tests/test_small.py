@@ -21,7 +21,7 @@ from pipelines import checkpoint
 from pipelines.checkpoint import CheckpointError
 from pipelines.device import Placement
 from pipelines.engines import small
-from pipelines.engines.small import convert, style
+from pipelines.engines.small import convert, refine, style
 from pipelines.engines.small.config import TINY, Config
 from pipelines.engines.small.engine import WORKERS, Small
 from pipelines.engines.small.model import MARGIN, Moments, Renderer, Speaker, moments, unwatched
@@ -250,6 +250,34 @@ def test_pieces_joined_equal_the_whole_with_the_same_statistics(ours: Ours) -> N
     assert joined.shape == whole.shape == (1, 300 * steps)
     assert (joined - whole).abs().max() < 1e-4 * whole.abs().max()
     assert MARGIN <= 12
+
+
+@torch.no_grad()
+def test_the_sketch_is_nearer_to_a_voices_sound_than_to_anothers(prepared: Path) -> None:
+    engine, basis = small.load(prepared, PLACEMENT), style.Basis.load()
+    networks = refine.Networks(
+        engine._speaker, engine._renderer, engine._sketch, engine._basis, engine._encoder
+    )
+    drawn, heard = [], []
+    for number in (0, 14, 40):
+        target = style.Traits(basis.embeddings[number], basis.pitch[number], basis.spectrum[number])
+        voice = Voice("small", {"style": basis.styles[number], "knots": basis.knots}, None)
+        search = refine._Search(voice, target, networks, refine.Descent())
+        search.lines = [search._line("Why did the moon rise so slowly?", Run())]
+        drawn.append(search.sketched(search.lines[0], Run()))
+        search.compare(Run())
+        put_right = search.sketched(search.lines[0], Run())
+        heard.append(put_right)  # at the compared style that is what the sound is
+    for kind in (0, 1):
+        told, true = (torch.stack([pair[kind] for pair in pairs]) for pairs in (drawn, heard))
+        centre = true.mean(0) if kind else torch.zeros_like(true[0])
+        alike = torch.cosine_similarity((told - centre)[:, None], (true - centre)[None], dim=-1)
+        assert alike.argmax(1).tolist() == [0, 1, 2]
+        assert alike.diagonal().min() > 0.8
+
+
+def test_every_weight_that_comes_with_myna_counts_in_the_fingerprint() -> None:
+    assert set(small.ASSETS) == set(style.ASSETS.glob("*.safetensors"))
 
 
 # -------------------------------------------------------------------------------- the two ways in

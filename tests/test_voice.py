@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from torch import Tensor
 from pipelines import measures
 from pipelines.device import Placement
 from pipelines.engines import small
-from pipelines.engines.small import style
+from pipelines.engines.small import refine, sketch, style
+from pipelines.engines.small.config import TINY
 from pipelines.engines.small.engine import Small
 from pipelines.layers import pitch
 from pipelines.layers.mel import mel_filters
@@ -24,7 +26,7 @@ HUM = [
     0.0, 0.0719, 0.0, 0.0, 0.0, 0.0124, 0.0, 0.0012, 0.0113, 0.0016, 0.1747, 0.1047, 0.0, 0.0, 0.0, 0.0864,
     0.0051, 0.0458, 0.0144, 0.0, 0.0, 0.0, 0.0406, 0.0, 0.0, 0.064, 0.0, 0.0, 0.075, 0.0, 0.013, 0.0045,
 ]  # fmt: skip
-SHORT = style.Descent(steps=6, crop=40, free_rate=0.1)
+SHORT = refine.Descent(sketched=6, rendered=6, crop=40, free_rate=0.1, kept=0.8)
 
 
 def hum() -> Tensor:
@@ -210,10 +212,16 @@ def test_a_voice_is_the_same_after_saving(
 # --------------------------------------------------------------------------------------- refine
 
 
-def refined(engine: Small, voice: Voice, reference: Waveform, run: Run, how: style.Descent = SHORT) -> Voice:
-    return style.refine(
-        voice, reference, engine._speaker, engine._renderer, engine._basis, engine._encoder, run, how
-    )
+def networks(engine: Small, sketched: bool = True) -> refine.Networks:
+    """Those of the toy engine; its sketch draws at random."""
+    torch.manual_seed(0)
+    size = sketch.Size(TINY.generator_channels, TINY.style, width=16, blocks=1)
+    drawn = sketch.Sketch(size).requires_grad_(False) if sketched else None
+    return refine.Networks(engine._speaker, engine._renderer, drawn, engine._basis, engine._encoder)
+
+
+def refined(engine: Small, voice: Voice, reference: Waveform, run: Run) -> Voice:
+    return refine.refine(voice, reference, networks(engine), run, SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -226,17 +234,64 @@ def quick(engine: Small, reference: Waveform) -> Voice:
     return engine.listen(reference, None, Run())
 
 
-def test_refining_lowers_its_loss(engine: Small, quick: Voice, reference: Waveform) -> None:
-    def loss(voice: Voice) -> float:
-        parts = (engine._speaker, engine._renderer, engine._basis, engine._encoder)
-        search = style._Search(voice, style.traits(reference, engine._encoder), *parts, SHORT)
-        search.prepare(Run())
-        return sum(float(search.loss(line, Run()).detach()) for line in search.lines)
+def searching(engine: Small, voice: Voice, reference: Waveform) -> refine._Search:
+    search = refine._Search(voice, style.traits(reference, engine._encoder), networks(engine), SHORT)
+    search.prepare(Run())
+    return search
 
-    better = refined(engine, quick, reference, Run())
+
+@pytest.mark.parametrize("sketched", [True, False], ids=["by the sketch", "by the sound"])
+def test_refining_lowers_its_loss(engine: Small, quick: Voice, reference: Waveform, sketched: bool) -> None:
+    def loss(voice: Voice) -> float:
+        search = searching(engine, voice, reference)
+        hear = search.sketched if sketched else search.rendered
+        return sum(float(search.loss(hear, line, Run()).detach()) for line in search.lines)
+
+    how = replace(
+        SHORT, sketched=SHORT.sketched if sketched else 0, rendered=0 if sketched else SHORT.rendered
+    )
+    better = refine.refine(quick, reference, networks(engine), Run(), how)
+    # The sketch is put right at the quick voice, where `loss` does not put it right.
     assert loss(better) < loss(quick)
-    assert better.facts["refined"].endswith("of 6 steps")
+    assert better.facts["refined"] == "6 of 6 steps"
     assert torch.equal(better.tensors["pitch"], quick.tensors["pitch"])
+
+
+def test_refining_goes_down_the_sketch_first_and_then_down_the_sound(
+    engine: Small, quick: Voice, reference: Waveform
+) -> None:
+    assert refined(engine, quick, reference, Run()).facts["refined"] == "12 of 12 steps"
+    alone = refine.refine(quick, reference, networks(engine, sketched=False), Run(), SHORT)
+    assert alone.facts["refined"] == "6 of 6 steps"  # an engine without a sketch has the sound
+
+
+def test_a_sketch_put_right_says_of_the_compared_sentence_what_its_sound_says(
+    engine: Small, quick: Voice, reference: Waveform
+) -> None:
+    search = searching(engine, quick, reference)
+    with torch.no_grad():
+        line = search.lines[0]
+        front = search.front(line)
+        samples = search.networks.renderer.samples(front.features, search._source(front), front.timbre)[0]
+        mel, power = search._powers(samples)
+        bands = (style.compared_bands() @ power).clamp(min=1e-9)
+        embedding, spectrum = search._told(mel, bands, front.curve)
+        search.compare(Run())
+        drawn = search.sketched(line, Run())
+    assert torch.allclose(drawn[0], embedding, atol=1e-4) and torch.allclose(drawn[1], spectrum, atol=1e-3)
+
+
+def test_a_crop_has_a_voice_in_it(engine: Small, quick: Voice, reference: Waveform) -> None:
+    search = searching(engine, quick, reference)
+    voiced = torch.zeros(500, dtype=torch.bool)
+    voiced[300:330] = True
+    for _ in range(50):
+        start, stop = search._crop(voiced)
+        assert stop - start == SHORT.crop and voiced[start:stop].sum() >= SHORT.crop // 4
+    hardly = torch.zeros(500, dtype=torch.bool)
+    hardly[70] = True
+    start, stop = search._crop(hardly)
+    assert hardly[start:stop].any()  # the most there is
 
 
 def test_refining_twice_gives_the_same_voice(engine: Small, quick: Voice, reference: Waveform) -> None:
@@ -244,11 +299,14 @@ def test_refining_twice_gives_the_same_voice(engine: Small, quick: Voice, refere
     assert torch.equal(a.tensors["style"], b.tensors["style"])
 
 
-def test_stop_keeps_the_best_so_far(engine: Small, quick: Voice, reference: Waveform) -> None:
+@pytest.mark.parametrize("steps", [3, 8], ids=["on the sketch", "on the sound"])
+def test_stop_keeps_what_was_found_till_then(
+    engine: Small, quick: Voice, reference: Waveform, steps: int
+) -> None:
     seen: list[int] = []
-    run = Run(lambda: len(seen) > 3, lambda stage, done, total: seen.append(done))
+    run = Run(lambda: len(seen) > steps, lambda stage, done, total: seen.append(done))
     stopped = refined(engine, quick, reference, run)
-    assert stopped.facts["refined"].endswith("of 3 steps")
+    assert stopped.facts["refined"] == f"{steps} of 12 steps"
     assert not torch.equal(stopped.tensors["style"], quick.tensors["style"])
 
 

@@ -32,6 +32,12 @@ SPEC = Spec(
     transcript="Optional: with these words, lively prosody goes on in the clip's own rhythm and melody.",
 )
 
+# What comes with Myna beside the published weights.
+ASSETS = tuple(
+    Path(__file__).parents[3] / "assets" / "small" / f"{name}.safetensors"
+    for name in ("basis", "listener", "prosody", "sketch", "speaker")
+)
+
 
 def missing(folder: Path) -> str | None:
     """In words, what keeps the engine from loading; None where it is ready."""

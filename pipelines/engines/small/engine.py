@@ -14,12 +14,13 @@ from torch import Tensor
 
 from pipelines import checkpoint
 from pipelines.device import Placement
-from pipelines.engines.small import SPEC, convert, listener, prosody, style
+from pipelines.engines.small import SPEC, convert, listener, prosody, refine, sketch, style
 from pipelines.engines.small import text as english
 from pipelines.engines.small.config import TINY, TINY_MELODY, Config, Melody
 from pipelines.engines.small.listener import Listener
 from pipelines.engines.small.model import Moments, Renderer, See, Speaker
 from pipelines.engines.small.prosody import Draft, Prosody, Scale, Spoken
+from pipelines.engines.small.sketch import Sketch
 from pipelines.layers import sampling as drawing
 from pipelines.layers.speaker import SpeakerEncoder
 from pipelines.types import InputError, Phrase, Run, Sampling, Units, Unsound, Voice, Waveform
@@ -82,6 +83,7 @@ class Small:
         basis: style.Basis,
         encoder: SpeakerEncoder,
         ears: Listener | None = None,
+        sketched: Sketch | None = None,
     ) -> None:
         self.sample_rate = config.sample_rate
         self._device = torch.device(placement.device)
@@ -91,6 +93,7 @@ class Small:
         self._renderer = placement.put(renderer, "render")
         self._encoder = placement.put(encoder, "listen")
         self._ears = None if ears is None else placement.put(ears, "listen")
+        self._sketch = None if sketched is None else placement.put(sketched, "listen")
         self._basis = basis
 
     # ------------------------------------------------------------------------------ listen, read
@@ -116,7 +119,8 @@ class Small:
 
     def refine(self, voice: Voice, reference: Waveform, run: Run) -> Voice:
         """A voice nearer to the reference, found along gradients; on Stop the best so far."""
-        return style.refine(voice, reference, self._speaker, self._renderer, self._basis, self._encoder, run)
+        networks = refine.Networks(self._speaker, self._renderer, self._sketch, self._basis, self._encoder)
+        return refine.refine(voice, reference, networks, run)
 
     # --------------------------------------------------------------------------------------- say
 
@@ -396,7 +400,8 @@ def load(folder: Path, placement: Placement) -> Small:
     if weights.is_file():
         lively = _filled_prosody(Config(**sizes), Melody(), checkpoint.read(weights))
     ears = listener.load() if listener.FILE.is_file() else None
-    return _assembled(placement, Config(**sizes), tensors, lively, ears)
+    sketched = sketch.load() if sketch.FILE.is_file() else None
+    return _assembled(placement, Config(**sizes), tensors, lively, ears, sketched)
 
 
 def tiny(placement: Placement) -> Small:
@@ -432,10 +437,12 @@ def _assembled(
     tensors: Mapping[str, Tensor],
     lively: Prosody | None,
     ears: Listener | None = None,
+    sketched: Sketch | None = None,
 ) -> Small:
     speaker = _filled(lambda: Speaker(config), tensors, "the speaking network")
     renderer = _filled(lambda: Renderer(config), tensors, "the rendering network")
-    return Small(placement, config, speaker, renderer, lively, style.Basis.load(), style.load_encoder(), ears)
+    basis, encoder = style.Basis.load(), style.load_encoder()
+    return Small(placement, config, speaker, renderer, lively, basis, encoder, ears, sketched)
 
 
 def _filled(

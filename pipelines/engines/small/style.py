@@ -2,7 +2,7 @@
 
 A style is 256 numbers, 128 of timbre for the renderer and 128 of prosody for the speaker, and changes a
 little with the length of the sentence. The basis holds the styles of 54 voices, each at a few lengths
-(`knots`, in tokens). `listen` blends them; `refine` descends from the blend.
+(`knots`, in tokens). `listen` blends them; `refine.refine` descends from the blend.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from torch import Tensor
 from pipelines import audio
 from pipelines.engines.small import listener, text
 from pipelines.engines.small.listener import Listener
-from pipelines.engines.small.model import Renderer, Speaker
 from pipelines.layers import pitch
 from pipelines.layers.mel import mel_filters, power_spectrogram
 from pipelines.layers.speaker import SAMPLE_RATE, SpeakerEncoder, speech_only
-from pipelines.types import Cancelled, InputError, Run, Voice, Waveform
+from pipelines.types import InputError, Voice, Waveform
 
 ASSETS = Path(__file__).parents[3] / "assets" / "small"
 MIDDLE = slice(6, 9)  # the knots of common sentences, 30 to 93 tokens
@@ -146,7 +145,16 @@ def spectrum(samples: Tensor, voiced: Tensor) -> Tensor:
 
 def decibels(power: Tensor) -> Tensor:
     """Mean and deviation in dB of 40 mel bands, at equal loudness: (257, frames) at 16 kHz → (80,)."""
-    bands = (mel_filters(SAMPLE_RATE, 512, BANDS, 50.0, 7600.0) @ power).clamp(min=1e-9)
+    return band_decibels((compared_bands() @ power).clamp(min=1e-9))
+
+
+def compared_bands() -> Tensor:
+    """The filters (40, 257) of the spectrum that voices are compared by."""
+    return mel_filters(SAMPLE_RATE, 512, BANDS, 50.0, 7600.0)
+
+
+def band_decibels(bands: Tensor) -> Tensor:
+    """Mean and deviation in dB of bands, at equal loudness: power (40, frames), above 0 → (80,)."""
     loudness = bands.sum(0).log10().mean()
     levels = 10 * (bands.log10() - loudness)
     return torch.cat([levels.mean(1), levels.std(1, correction=0)])
@@ -242,189 +250,3 @@ def beginning(reference: Waveform, transcript: str, ears: Listener) -> tuple[dic
     if heard.sure < CONFIRMED:
         return {}, "not used: the clip seems to say something else"
     return listener.prompt(reference, heard), "found in the clip"
-
-
-# -------------------------------------------------------------------------------------- refine
-
-
-@dataclass(frozen=True)
-class Descent:
-    """How `refine` goes about it."""
-
-    steps: int = 30
-    crop: int = 100  # curve frames rendered a step, 1.25 s
-    blend_rate: float = 0.006  # of Adam, on the weights of the basis
-    free_rate: float = 0.06  # and on each number of the style, in the voices' deviation
-    spectrum: float = 0.1  # weight of a decibel between the spectra
-    penalty: float = 0.02  # on the square of what is not a blend
-    kept: float = 0.8  # of the running averages, a step
-    plateau: int = 8  # steps without a better average after which it ends
-    seed: int = 0
-
-
-SENTENCES = (
-    "We were away a year ago, and nobody knows why the moon rose slowly.",
-    "Please call Stella, and ask her to bring these things from the store.",
-    "When the sunlight strikes raindrops in the air, they form a rainbow.",
-)
-
-
-def refine(
-    voice: Voice,
-    reference: Waveform,
-    speaker: Speaker,
-    renderer: Renderer,
-    basis: Basis,
-    encoder: SpeakerEncoder,
-    run: Run,
-    how: Descent = Descent(),  # noqa: B008 (frozen)
-) -> Voice:
-    """A voice nearer to the reference, by gradient descent on its style.
-
-    Each step says one of three sentences, renders a crop of it and compares speaker embedding and spectrum.
-    The result is the running average of the steps at its best. On Stop it is the best so far, and the voice
-    itself before the first step. `run.progress` counts steps. Raises `InputError` as `listen` does.
-    """
-    target = traits(reference, encoder)
-    search = _Search(voice, target, speaker, renderer, basis, encoder, how)
-    try:
-        search.prepare(run)
-        for number in range(how.steps):
-            run.progress("refine", number, how.steps)
-            run.check()
-            search.step(number, run)
-            if number + 1 - search.best_step > how.plateau:
-                break
-    except Cancelled:
-        pass
-    run.progress("refine", how.steps, how.steps)
-    if search.best_step == 0:
-        return voice
-    tensors = dict(voice.tensors) | {"style": voice.tensors["style"] + search.best}
-    facts = dict(voice.facts) | {"refined": f"{search.best_step} of {len(search.losses)} steps"}
-    return Voice(voice.engine, tensors, voice.transcript, facts)
-
-
-@dataclass(frozen=True, eq=False)
-class _Line:
-    """A sentence that refining says again and again: what of it does not depend on the style."""
-
-    ids: Tensor  # (1, L)
-    phones: Tensor  # (1, L, C)
-    frames: Tensor  # (L,), as the quick voice says it
-
-    @property
-    def tokens(self) -> int:
-        return self.ids.shape[1] - 2
-
-
-class _Search:
-    """Refining as a function to be made small: its variables, its loss, and their running averages."""
-
-    def __init__(
-        self,
-        voice: Voice,
-        target: Traits,
-        speaker: Speaker,
-        renderer: Renderer,
-        basis: Basis,
-        encoder: SpeakerEncoder,
-        how: Descent,
-    ) -> None:
-        self.voice, self.target, self.how = voice, target, how
-        self.speaker, self.renderer, self.encoder = speaker, renderer, encoder
-        middles = middle(basis.styles)
-        self.deviation = middles.std(0)
-        self.directions = middles - middles.mean(0)
-        self.weights = torch.zeros(2, len(middles), requires_grad=True)  # timbre, prosody
-        self.free = torch.zeros_like(self.deviation, requires_grad=True)
-        self.adam = torch.optim.Adam(
-            [{"params": [self.weights], "lr": how.blend_rate}, {"params": [self.free], "lr": how.free_rate}],
-            betas=(0.8, 0.99),
-        )
-        self.random = torch.Generator().manual_seed(how.seed)
-        self.lines: list[_Line] = []
-        self.mean = self.best = torch.zeros_like(self.deviation)
-        self.mean_loss, self.best_loss, self.best_step = 0.0, float("inf"), 0
-        self.losses: list[float] = []
-
-    def prepare(self, run: Run) -> None:
-        """Read the sentences, and say them as far as the style is not asked. Raises `Cancelled`."""
-        self.lines = [self._line(sentence, run) for sentence in SENTENCES]
-
-    @torch.no_grad()
-    def _line(self, sentence: str, run: Run) -> _Line:
-        run.check()
-        ids = text.read(sentence).ids[None]
-        phones = self.speaker.phones(ids, run.check)
-        prosody = at(self.voice.tensors, ids.shape[1] - 2)[None, TIMBRE:]
-        features = self.speaker.features(phones, prosody)
-        frames = self.speaker.durations(features)[0].round().long().clamp(min=1)
-        return _Line(ids, phones, frames)
-
-    def moved(self) -> Tensor:
-        """How far the style has gone from its start: (256,)."""
-        timbre, prosody = self.weights @ self.directions
-        return torch.cat([timbre[:TIMBRE], prosody[TIMBRE:]]) + self.free * self.deviation
-
-    def step(self, number: int, run: Run) -> None:
-        """One step of Adam, and the averages after it. Raises `Cancelled`."""
-        loss = self.loss(self.lines[number % len(self.lines)], run)
-        self.adam.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([self.weights, self.free], 5.0)
-        self.adam.step()
-        run.check()
-        self.losses.append(float(loss.detach()))
-        kept = self.how.kept
-        self.mean = torch.lerp(self.moved().detach(), self.mean, kept)
-        self.mean_loss = kept * self.mean_loss + (1 - kept) * self.losses[-1]
-        whole = 1 - kept ** (number + 1)  # the averages began at zero
-        if self.mean_loss / whole < self.best_loss:
-            self.best_loss, self.best_step = self.mean_loss / whole, number + 1
-            self.best = self.mean / whole
-
-    def loss(self, line: _Line, run: Run) -> Tensor:
-        style = (at(self.voice.tensors, line.tokens) + self.moved())[None]
-        curve, energy = self.curves(line, style[:, TIMBRE:])
-        samples, start, stop = self.crop(line, curve, energy, style[:, :TIMBRE], run)
-        embedding, decibels = self.heard(samples, curve[0, start:stop].detach() > UNVOICED)
-        alike = embedding @ self.target.embedding
-        far = (decibels - self.target.spectrum).abs().unflatten(0, (2, BANDS)).mean(1)  # mean, deviation
-        return (
-            4 * (1 - alike)
-            + self.how.spectrum * (far[0] + 0.5 * far[1])
-            + self.how.penalty * self.free.square().mean()
-        )
-
-    def curves(self, line: _Line, prosody: Tensor) -> tuple[Tensor, Tensor]:
-        curve, energy = self.speaker.curves(self.speaker.features(line.phones, prosody), line.frames, prosody)
-        return to_pitch(curve[0], energy[0], self.voice.tensors.get("pitch"))[None], energy
-
-    def crop(
-        self, line: _Line, curve: Tensor, energy: Tensor, timbre: Tensor, run: Run
-    ) -> tuple[Tensor, int, int]:
-        """Samples of a random stretch of the sentence, and where it lies in curve frames."""
-        length = min(self.how.crop, curve.shape[1])
-        start = int(torch.randint(curve.shape[1] - length + 1, (1,), generator=self.random))
-        front = self.renderer.front(line.ids, line.frames, curve, energy, timbre)
-        # A gradient through hundreds of turns of phase would only be noise.
-        source = self.renderer.source(curve.detach())
-        samples = self.renderer.samples(
-            front, source, timbre, watch=run.check, start=start, stop=start + length
-        )
-        return samples[0], start, start + length
-
-    def heard(self, samples: Tensor, voiced: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedding (256,), spectrum (80,) of 24 kHz sound (T,), as in `traits`; `voiced` is (T / 300,).
-
-        Frames of 25 ms at 24 kHz have the bins of those at 16 kHz and more above: nothing need be resampled.
-        """
-        level = 0.1 / samples.detach().square().mean().sqrt().clamp(min=1e-4)
-        spectra = [
-            (level * 2 / 3) ** 2 * power_spectrogram(samples, size * 3 // 2, 240)[: size // 2 + 1]
-            for size in (400, 512)
-        ]
-        embedding = self.encoder((self.encoder.filters @ spectra[0]).T[None])[0]
-        frames = torch.arange(spectra[1].shape[1]) * 240 // 300
-        return embedding, decibels(spectra[1][:, voiced[frames.clamp(max=len(voiced) - 1)]])
