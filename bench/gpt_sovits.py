@@ -1,16 +1,21 @@
 """How quick GPT-SoVITS's speaking model is here, as ratios measured side by side in one run.
 
-    python -m bench.gpt_sovits [--steps 40] [--rounds 7] [--out FILE.json]
+    python -m bench.gpt_sovits [--steps 40] [--rounds 7] [--threads 1] [--out FILE.json]
 
-The official sizes with random weights, one thread. Every round says a few tokens in each way, in turn. The
-naive way is the one that GPT-SoVITS's own program goes: float32, keys and values joined anew in every step.
-The floor is what reading the weights takes: the linear layers alone, each once a step, in float32. Seconds
-are those of the process, which another program on the machine disturbs less than those of the clock.
+The official sizes with random weights. Every round says a few tokens in each way, in turn. The naive way is
+the one that GPT-SoVITS's own program goes: float32, plain linear layers, keys and values joined anew in
+every step. Beside them, in the same rounds, memory is read in each of `READS`, as many bytes at once as
+float32's weights have; the quickest of them is what memory allows, and what float32 reaches of it is told, of
+the weights alone and with the keys and values that a step reads besides.
+
+With one thread seconds are those of the process, which another program on the machine disturbs less than
+those of the clock; with more they are the clock's, and want a quiet machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import sys
@@ -29,10 +34,16 @@ from pipelines.engines.gpt_sovits.speaker import Speaker, positions
 PHONES, PROMPT = 60, 125  # a sentence and a reference of about 5 s each
 BATCH = 4
 MODES = ("float32", "bfloat16", "int8")
+READS: dict[str, Callable[[Tensor], Tensor]] = {  # of (rows, width) float32
+    "a sum": torch.sum,
+    "a dot product": lambda matrix: torch.dot(matrix.flatten(), matrix.flatten()),
+    "a matrix by a vector": lambda matrix: torch.mv(matrix, matrix[0]),
+}
+Way = tuple[int, Callable[[], object]]  # how many tokens one call says, and the call
 
 
 class Naive:
-    """The same model, its cache a tensor a layer that grows by joining."""
+    """The same model, its cache a tensor a layer that grows by joining. `speaker` is in no placement."""
 
     def __init__(self, speaker: Speaker, phones: Tensor, prompt: Tensor):
         self._speaker = speaker
@@ -41,7 +52,7 @@ class Naive:
             (cache.keys[:, :, : cache.length].clone(), cache.values[:, :, : cache.length].clone())
             for cache in speech.caches
         ]
-        self.logits, self._position = speech.logits, speech.position
+        self.logits, self._position = speech.logits, len(prompt)
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> None:
@@ -63,57 +74,110 @@ class Naive:
         self._position += 1
 
 
-def ways(config: SpeakerConfig, most: int) -> dict[str, tuple[int, Callable[[], object]]]:
-    """What is measured: by name, how many tokens one call says, and the call."""
-    torch.manual_seed(0)
-    whole = Speaker(config)
-    phones, prompt = torch.arange(PHONES) % config.symbols, torch.arange(PROMPT) % config.tokens
+def ways(whole: Speaker, most: int) -> dict[str, Way]:
+    """What says tokens, by name."""
+    c = whole.config
+    phones, prompt = torch.arange(PHONES) % c.symbols, torch.arange(PROMPT) % c.tokens
     token = torch.zeros(1, dtype=torch.int64)
-    found: dict[str, tuple[int, Callable[[], object]]] = {}
+    naive = Naive(whole, phones, prompt)
+    found: dict[str, Way] = {"naive": (1, lambda: naive.step(token))}
     for mode in MODES:
-        speaker = Speaker(config)
-        speaker.load_state_dict(whole.state_dict())
-        speaker = Placement(say=mode).put(speaker, "say")
+        speaker = Placement(say=mode).put(copy.deepcopy(whole), "say")
         for rows in (1, BATCH):
             speech = speaker.begin([phones] * rows, [None] * rows, prompt, most)
-            said = token.expand(rows)
             name = mode if rows == 1 else f"{mode}, {rows} sentences"
+            said = token.expand(rows)
             found[name] = rows, lambda s=speaker, h=speech, t=said: s.step(h, t)
-        if mode == "float32":
-            naive = Naive(speaker, phones, prompt)
-            found["naive"] = 1, lambda n=naive: n.step(token)
-            found["floor"] = 1, lambda s=speaker: _linears(s)
     return found
 
 
-@torch.inference_mode()
-def _linears(speaker: Speaker) -> None:
-    x = speaker.head.weight.new_ones(1, 1, speaker.config.width)
-    wide = speaker.head.weight.new_ones(1, 1, speaker.config.hidden)
-    for block in speaker.blocks:
-        block.qkv(x), block.out(x), block.up(x), block.down(wide)
-    speaker.head(x)
+def weights(speaker: Speaker) -> int:
+    """How many weights of linear layers one step reads."""
+    blocks = (layer for block in speaker.blocks for layer in (block.qkv, block.out, block.up, block.down))
+    return sum(layer.weight.numel() for layer in (*blocks, speaker.head))
 
 
-def measure(config: SpeakerConfig, steps: int, rounds: int) -> dict[str, dict[str, float]]:
-    """For each way: tokens a second, and as a multiple of the naive way's, the median over the rounds."""
-    found = ways(config, (steps + 1) * rounds + 1)
+def timed(found: dict[str, Way], steps: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds a token in each way, one figure a round; in each round every way has its turn."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in found}
     for _ in range(rounds):
         for name, (tokens, call) in found.items():
             call()
-            started = time.process_time()
+            started = clock()
             for _ in range(steps):
                 call()
-            seconds[name].append((time.process_time() - started) / steps / tokens)
-    naive = seconds["naive"]
-    return {
-        name: {
-            "tokens a second": 1 / statistics.median(taken),
-            "times naive": statistics.median(n / t for n, t in zip(naive, taken, strict=True)),
-        }
-        for name, taken in seconds.items()
+            seconds[name].append((clock() - started) / steps / tokens)
+    return seconds
+
+
+def measure(config: SpeakerConfig, steps: int, rounds: int) -> dict[str, dict[str, float | str]]:
+    """For each way: tokens a second, and as a multiple of the naive way's, the median over the rounds.
+
+    "memory" is what reading allows: see `allowed`.
+    """
+    torch.manual_seed(0)
+    whole = Speaker(config).eval().requires_grad_(False)
+    calls = (steps + 1) * rounds
+    found = ways(whole, calls + 1)
+    matrix = torch.randn(weights(whole) // config.width, config.width)
+    reads: dict[str, Way] = {
+        name: (1, lambda read=read: torch.inference_mode()(read)(matrix)) for name, read in READS.items()
     }
+    seconds = timed(found | reads, steps, rounds)
+    naive = seconds["naive"]
+    figures: dict[str, dict[str, float | str]] = {
+        name: {
+            "tokens a second": 1 / statistics.median(seconds[name]),
+            "times naive": statistics.median(n / t for n, t in zip(naive, seconds[name], strict=True)),
+        }
+        for name in found
+    }
+    heard = 4 * 2 * config.width * config.layers * (PHONES + PROMPT + calls / 2)
+    figures["memory"] = allowed({name: seconds[name] for name in reads}, seconds["float32"], matrix, heard)
+    return figures
+
+
+def allowed(
+    reads: dict[str, list[float]], float32: list[float], matrix: Tensor, heard: float
+) -> dict[str, float | str]:
+    """What memory gives, by the quickest of `reads` of `matrix`, and how much of that float32 reaches.
+
+    `heard` is how many bytes of keys and values a step reads besides, on average.
+    """
+    name = min(reads, key=lambda name: statistics.median(reads[name]))
+    read = statistics.median(reads[name])
+    share = statistics.median(r / t for r, t in zip(reads[name], float32, strict=True))
+    return {
+        "read as": name,
+        "MB of weights": matrix.nbytes / 1e6,
+        "MB of keys and values": heard / 1e6,
+        "GB a second": matrix.nbytes / read / 1e9,
+        "tokens a second": 1 / read,
+        "share": share,
+        "share with keys and values": share * (1 + heard / matrix.nbytes),
+    } | {
+        f"GB a second by {way}": matrix.nbytes / statistics.median(taken) / 1e9
+        for way, taken in reads.items()
+    }
+
+
+def told(figures: dict[str, dict[str, float | str]]) -> str:
+    """The figures as a table, and a sentence on memory."""
+    lines = [
+        f"{name:<24} {row['tokens a second']:8.1f} tokens/s {row['times naive']:6.2f} × naive"
+        for name, row in figures.items()
+        if name != "memory"
+    ]
+    memory = figures["memory"]
+    reads = ", ".join(f"{memory[f'GB a second by {way}']:.1f} by {way}" for way in READS)
+    sentence = (
+        f"memory: {reads} (GB/s). So the {memory['MB of weights']:.0f} MB of float32 weights of a step allow "
+        f"{memory['tokens a second']:.1f} tokens/s; float32 reaches {memory['share']:.0%} of it, and "
+        f"{memory['share with keys and values']:.0%} of what the {memory['MB of keys and values']:.0f} MB of "
+        "keys and values besides leave."
+    )
+    return "\n".join([*lines, sentence])
 
 
 def main(arguments: list[str] | None = None, config: SpeakerConfig | None = None) -> int:
@@ -121,12 +185,12 @@ def main(arguments: list[str] | None = None, config: SpeakerConfig | None = None
     flags = argparse.ArgumentParser(prog="python -m bench.gpt_sovits", description=main.__doc__)
     flags.add_argument("--steps", type=int, default=40, help="tokens of one way in a round")
     flags.add_argument("--rounds", type=int, default=7)
+    flags.add_argument("--threads", type=int, default=1)
     flags.add_argument("--out", type=Path, help="write the figures as JSON too")
     options = flags.parse_args(arguments)
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     figures = measure(config or SpeakerConfig(), options.steps, options.rounds)
-    for name, told in figures.items():
-        print(f"{name:<24} {told['tokens a second']:8.1f} tokens/s {told['times naive']:6.2f} × naive")
+    print(told(figures))
     if options.out:
         options.out.write_text(json.dumps(figures, indent=1))
     return 0

@@ -345,7 +345,7 @@ def here(cache) -> device.Table:
 def test_the_probe_finds_what_torch_does_on_this_cpu(here):
     verdicts = here["cpu"]
     assert list(verdicts) == list(MODES)
-    assert verdicts["float32"].verdict == "safe" and verdicts["float32"].error == 0
+    assert verdicts["float32"].verdict == "safe" and verdicts["float32"].error < 1e-5
     assert all(verdict.finite for verdict in verdicts.values()), verdicts
     assert 0 < verdicts["float16"].error < verdicts["bfloat16"].error < verdicts["int8"].error < 0.1
 
@@ -412,6 +412,42 @@ def test_put_keeps_tied_weights_tied():
     network["b"].weight = network["a"].weight
     network = Placement(say="bfloat16").put(network, "say")
     assert network["a"].weight is network["b"].weight and network["a"].weight.dtype == torch.bfloat16
+
+
+LARGE = (300, 260)  # in and out; enough weights to be packed, and no multiple of a processor's lanes
+
+
+@pytest.mark.skipif(not device._packs(torch.float32), reason="oneDNN's packed layers are not used here")
+@pytest.mark.parametrize("stage", ["listen", "say", "render"])
+@pytest.mark.parametrize("shape", [(300,), (1, 300), (4, 300), (2, 37, 300), (0, 300), (2, 0, 300)])
+@pytest.mark.parametrize("mode", ["float32", "bfloat16"])
+def test_put_packs_large_layers_and_changes_nothing(mode, stage, shape):
+    if not device._packs(placed := Placement(**{stage: mode}).dtype(stage)):
+        pytest.skip(f"{placed} is not packed here")
+    plain = nn.Sequential(nn.Linear(*LARGE), nn.Linear(LARGE[1], 5, bias=False))
+    packed = Placement(**{stage: mode}).put(copy.deepcopy(plain), stage)
+    assert type(packed[0]) is device.Packed and type(packed[1]) is nn.Linear
+    plain, x = plain.to(placed), torch.randn(shape).to(placed)
+    assert torch.equal(packed[0].weight, plain[0].weight) and packed[0].weight.dtype == placed
+    made, truth = packed(x), plain(x)
+    assert made.shape == truth.shape and made.dtype == truth.dtype
+    near = 1e-5 if placed == torch.float32 else 0.02
+    torch.testing.assert_close(made, truth, rtol=near, atol=near)
+
+
+@pytest.mark.skipif(not device._packs(torch.float32), reason="oneDNN's packed layers are not used here")
+def test_a_gradient_goes_through_a_packed_layer():
+    plain = nn.Linear(*LARGE)
+    x = torch.randn(3, LARGE[0], requires_grad=True)
+    packed = Placement().put(copy.deepcopy(plain), "say")
+    (truth,) = torch.autograd.grad(plain(x).square().sum(), x)
+    (made,) = torch.autograd.grad(packed(x).square().sum(), x)
+    torch.testing.assert_close(made, truth)
+
+
+def test_where_there_is_no_such_operation_layers_stay_as_they_are(monkeypatch):
+    monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
+    assert type(Placement().put(nn.Linear(*LARGE), "say")) is nn.Linear
 
 
 def test_put_quantises_the_linear_weights_of_say_alone():

@@ -108,6 +108,25 @@ def test_the_cache_changes_nothing(cuts):
     assert all(cache.length == 9 for cache in caches)
 
 
+def test_a_cache_goes_on_with_the_rows_it_keeps():
+    network, x = stack(), noise(4, 9, WIDTH)
+    caches, kept = network.caches(batch=4, slots=12), torch.tensor([2, 0])
+    network(x[:, :6], caches)
+    for cache in caches:
+        cache.keep(kept)
+    assert {tuple(cache.keys.shape[::2]) for cache in caches} == {(2, 12)}
+    torch.testing.assert_close(network(x[kept, 6:], caches), network(x[kept])[:, 6:])
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_a_norm_is_computed_in_float32(dtype):
+    norm, x = Norm(64).to(dtype), (1000 + 3 * noise(5, 64)).to(dtype)
+    truth = torch.nn.functional.layer_norm(x.float(), (64,)).to(dtype)
+    near = ROUNDING[dtype]
+    torch.testing.assert_close(norm(x), truth, rtol=near, atol=near)
+    torch.testing.assert_close(norm(x.float()), truth.float(), rtol=near, atol=near)
+
+
 def test_what_comes_later_changes_nothing():
     network = stack()
     x, other = noise(1, 8, WIDTH), noise(1, 8, WIDTH, seed=5)

@@ -57,8 +57,9 @@ class KVCache:
     def __init__(
         self, batch: int, heads: int, slots: int, width: int, dtype: torch.dtype, device: torch.device
     ):
-        self.keys = torch.zeros(batch, heads, slots, width, dtype=dtype, device=device)
-        self.values = torch.zeros_like(self.keys)
+        # Not zeros: memory that was never written to is not taken from the system yet.
+        self.keys = torch.empty(batch, heads, slots, width, dtype=dtype, device=device)
+        self.values = torch.empty_like(self.keys)
         self.length = 0
 
     def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,12 +75,21 @@ class KVCache:
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (indices, (R,) int64) alone; copies what is filled, not the empty slots."""
+        for name, kept in (("keys", self.keys), ("values", self.values)):
+            fresh = kept.new_empty(len(rows), *kept.shape[1:])
+            fresh[:, :, : self.length] = kept[rows, :, : self.length]
+            setattr(self, name, fresh)
+
 
 class Norm(nn.LayerNorm):
     """Layer norm computed in float32, whatever flows through."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) to (..., width), in the dtype of `x`."""
+        if x.dtype == self.weight.dtype:  # torch's own computes in float32 then, and rounds its result
+            return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         weight, bias = self.weight.float(), self.bias.float()
         return functional.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)
 

@@ -24,11 +24,13 @@ from pipelines.layers.transformer import KVCache
 class Speech:
     """Rows that are being said: what the next tokens are drawn from, and what is needed to go on.
 
-    `logits` (B, tokens + 1) float32; the last is that of the end. `position` is that of the next token.
+    `logits` (B, tokens + 1) float32; the last is that of the end. `places` are the sines and cosines of the
+    positions to come, (most, width), and `said` how many of them are used.
     """
 
     logits: Tensor
-    position: int
+    places: Tensor
+    said: int
     caches: list[KVCache]
     real: Tensor | None  # (B, slots), False at padding; None where there is none
 
@@ -36,7 +38,7 @@ class Speech:
         """Go on with these rows (indices, (R,) int64) alone."""
         self.logits = self.logits[rows]
         for cache in self.caches:
-            cache.keys, cache.values = cache.keys[rows], cache.values[rows]
+            cache.keep(rows)
         if self.real is not None:
             self.real = self.real[rows]
 
@@ -82,19 +84,20 @@ class Speaker(nn.Module):
         caches = self._caches(len(texts), slots)
         x = self._run(x, caches, self._first_mask(real, longest, longest + start))
         padded = None if bool(real.all()) else real
-        return Speech(self.head(x[:, -1]).float(), start, caches, padded)
+        places = self.token_scale * positions(start, most, x)
+        return Speech(self.head(x[:, -1]).float(), places, 0, caches, padded)
 
     @torch.inference_mode()
     def step(self, speech: Speech, tokens: Tensor) -> None:
         """Hear the tokens just said, (B,) int64, and be ready to say the next."""
-        x = self._embedded(tokens[:, None], speech.position)[:, 0]
+        x = self.tokens(tokens.to(self.tokens.weight.device)) + speech.places[speech.said]
         mask = None
         if speech.real is not None:
             mask = speech.real[:, None, None, : speech.caches[0].length + 1]
         for block, cache in zip(self.blocks, speech.caches, strict=True):
             x = block.step(x, cache, mask)
         speech.logits = self.head(x).float()
-        speech.position += 1
+        speech.said += 1
 
     @torch.inference_mode()
     def forced(
@@ -125,12 +128,8 @@ class Speaker(nn.Module):
 
     def _audio(self, tokens: Tensor) -> Tensor:
         """(P,) to (1, P, width), counted from 0."""
-        return self._embedded(tokens[None], 0)
-
-    def _embedded(self, tokens: Tensor, position: int) -> Tensor:
-        """(B, L) tokens, the first of them at `position`, to (B, L, width)."""
         x = self.tokens(tokens.to(self.tokens.weight.device))
-        return x + self.token_scale * positions(position, x.shape[1], x)
+        return (x + self.token_scale * positions(0, len(x), x))[None]
 
     @staticmethod
     def _first_mask(real: Tensor, phones: int, length: int) -> Tensor:
@@ -141,8 +140,9 @@ class Speaker(nn.Module):
 
     def _caches(self, batch: int, slots: int) -> list[KVCache]:
         weight, c = self.symbols.weight, self.config
-        size = c.width // c.heads
-        return [KVCache(batch, c.heads, slots, size, weight.dtype, weight.device) for _ in self.blocks]
+        # Over 16 bits attention takes a CPU up to twice as long as over float32.
+        dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
+        return [KVCache(batch, c.heads, slots, c.width // c.heads, dtype, weight.device) for _ in self.blocks]
 
     def _run(self, x: Tensor, caches: list[KVCache], mask: Tensor | None) -> Tensor:
         for block, cache in zip(self.blocks, caches, strict=True):
