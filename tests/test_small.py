@@ -273,7 +273,7 @@ def test_the_sketch_is_nearer_to_a_voices_sound_than_to_anothers(prepared: Path)
         centre = true.mean(0) if kind else torch.zeros_like(true[0])
         alike = torch.cosine_similarity((told - centre)[:, None], (true - centre)[None], dim=-1)
         assert alike.argmax(1).tolist() == [0, 1, 2]
-        assert alike.diagonal().min() > 0.8
+        assert alike.diagonal().min() > 0.7
 
 
 def test_every_weight_that_comes_with_myna_counts_in_the_fingerprint() -> None:
