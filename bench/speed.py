@@ -26,7 +26,7 @@ from pipelines import audio, device
 from pipelines.clone import WORDING
 from pipelines.registry import ENGINES, Engines
 from pipelines.synthesis import clone
-from pipelines.types import Consent, Piece, Request, Sampling, Take, Wish
+from pipelines.types import Consent, Piece, Request, Take, Wish
 
 TEXT = (
     "When the sunlight strikes raindrops in the air, they act like a prism and form a rainbow, "
@@ -116,7 +116,7 @@ def main() -> int:
         options.engine,
         TEXT,
         audio.read(options.reference),
-        sampling=Sampling(seed=1),
+        sampling=replace(engines.spec(options.engine).usual, seed=1),
         wish=Wish(place),
         consent=Consent(WORDING, "bench"),
     )
