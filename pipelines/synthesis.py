@@ -1,9 +1,12 @@
 """The one path from a request to a sound: listen → read → say → render, with guard and retry.
 
 Every front (page, command line) and every measurement calls `clone`. It waits for the device's
-turn, runs the four verbs sentence by sentence, gives sound as it is made, and looks at every
-stage's numbers: where a lowered precision gave none, the stage is done again in float32 and the
-take says so.
+turn, runs the four verbs, gives sound as it is made, and looks at every stage's numbers: where a
+lowered precision gave none, the stage is done again in float32 and the take says so.
+
+The first sentence is said alone, or even heard while it is said, so that sound starts soon; engines
+that can say the next ones together, while what was made plays. What is done together follows from the
+request and the engine alone, so that the same request gives the same bytes.
 """
 
 from __future__ import annotations
