@@ -452,7 +452,7 @@ def test_official_files_become_an_engine_that_speaks(s1, s2, hubert, tmp_path, r
     assert "not installed" in missing(models)
     for source in (s1, s2):
         convert(source, models)
-    assert "lacks hubert" in missing(models)
+    assert "lacks HuBERT" in missing(models)
     with pytest.raises(InputError, match="not installed"):
         prepare(models, lambda *progress: None)
     convert(hubert, models)
@@ -466,6 +466,23 @@ def test_official_files_become_an_engine_that_speaks(s1, s2, hubert, tmp_path, r
     sound = torch.cat([piece.samples for piece in engine.render(units, phrase, voice, Run())])
     assert len(sound) / engine.sample_rate == pytest.approx(units.seconds)
     assert sound.isfinite().all() and float(sound.std()) > 0
+
+
+def test_swapped_files_are_told_apart_and_what_is_missing_is_named_on_the_command_line(
+    s1, s2, tmp_path, capsys
+):
+    swapped = s1.rename(tmp_path / "s2.pth"), s2.rename(tmp_path / "s1.ckpt")
+    where = ["--models", str(tmp_path / "models")]
+    assert commands.main(["gpt_sovits", *map(str, swapped), *where]) == 0
+    told = capsys.readouterr().out
+    assert "s2.pth: speaker v2" in told and "s1.ckpt: decoder v2" in told
+    assert "nearest is v2, which lacks HuBERT. Install it on the Models screen" in told
+    v1 = official.save_s1(tmp_path / "one.ckpt", official.filled(official.speaker(512)))
+    assert commands.main(["gpt_sovits", str(v1), *where]) == 0
+    assert "lacks HuBERT" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "models" / "gpt_sovits" / "s2")  # a decoder of v2 and a speaker of v1 are left
+    assert commands.main(["gpt_sovits", str(v1), *where]) == 0
+    assert "nearest is v2, which lacks HuBERT, speaker (s1) of v2." in capsys.readouterr().out
 
 
 def test_a_request_goes_from_official_files_to_a_take(s1, s2, hubert, tmp_path, reference):
@@ -573,7 +590,7 @@ def test_the_command_line_takes_what_a_folder_holds_and_says_what_is_missing(s1,
     told = capsys.readouterr()
     assert code == 0
     assert "s2G2333k.pth: decoder v2, in" in told.out and "s1 my voice-e12.ckpt: speaker v2, in" in told.out
-    assert "lacks hubert" in told.out
+    assert "lacks HuBERT" in told.out
     assert "passed over: other.pth" in told.err
 
 

@@ -202,8 +202,7 @@ def _fitting(there: list[Part], version: str, kind: str, name: str) -> Part:
             )
         return named[0]
     if not fitting:
-        title = " ".join(filter(None, (kind_of(kind, needed).title, needed and f"of {needed}")))
-        raise InputError(f"GPT-SoVITS {version} lacks its {title}.")
+        raise InputError(f"GPT-SoVITS {version} lacks its {_title(kind, needed)}.")
     return _published_first(fitting, published(version))
 
 
@@ -225,9 +224,14 @@ def published(version: str) -> set[str]:
 
 
 def lacking(folder: Path, version: str) -> list[str]:
-    """The kinds of parts that a version still lacks."""
+    """The parts that a version still lacks, in words."""
     there = {(part.kind, part.version) for part in installed(folder)}
-    return [kind for kind, needed in NEEDS[version].items() if (kind, needed) not in there]
+    return [_title(*needed) for needed in NEEDS[version].items() if needed not in there]
+
+
+def _title(kind: str, version: str) -> str:
+    title = kind_of(kind, version).title
+    return f"{title} of {version}" if version else title
 
 
 def together(folder: Path) -> tuple[str, dict[str, Part]]:
