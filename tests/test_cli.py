@@ -70,6 +70,13 @@ def test_the_file_says_that_it_is_generated_and_how(run, tmp_path):
         assert file.comment.startswith("AI-generated speech") and '"seed": 5' in file.comment
 
 
+def test_a_recipe_tells_whether_it_was_made_as_the_page_makes_it(run, tmp_path):
+    for flags, told in (({}, "false"), ({"stream": True}, "true")):
+        run(seed=5, **flags)
+        with soundfile.SoundFile(tmp_path / "out.wav") as file:
+            assert f'"stream": {told}' in file.comment
+
+
 def test_the_same_seed_gives_the_same_sha256(run):
     first, again, other = (json.loads(run(json=True, seed=seed)[1])["sha256"] for seed in (3, 3, 4))
     assert first == again != other
