@@ -21,7 +21,7 @@ from pipelines.registry import Engines  # noqa: E402
 from pipelines.types import Run, Waveform  # noqa: E402
 from tests import toy  # noqa: E402
 from tests.conftest import make_speech  # noqa: E402
-from webui import layout, words  # noqa: E402
+from webui import layout, markup, words  # noqa: E402
 from webui.handlers import Desk, Example  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -438,10 +438,27 @@ def test_a_forged_path_is_refused(address, visit, tmp_path):
 
     page.route("**/gradio_api/queue/join*", forge)
     speak(page, "Somebody else's file.")
-    expect(page.get_by_text("Error", exact=True).first).to_be_visible()
+    expect(page.get_by_text("Something went wrong on our side")).to_be_visible()
     assert len(forgeries) == 1
     assert page.locator(".take").count() == 0 and page.evaluate("window.myna.heard.seconds") == 0
     assert str(tmp_path) not in page.content()
+
+
+def test_a_bug_is_a_sentence_here_and_a_traceback_in_the_terminal(address, visit, monkeypatch, caplog):
+    def broken(*given: object) -> None:
+        raise KeyError("a secret of ours")
+
+    page = visit(address)
+    speak(page, "Not lost.")
+    first_take(page)
+    monkeypatch.setattr(markup, "engines", broken)
+    page.get_by_role("tab", name="Settings").click()
+    expect(page.get_by_text("Nothing you made is lost")).to_be_visible()
+    expect(page.locator(".toast-wrap, [data-testid=status-tracker]").get_by_text("Error")).to_be_hidden()
+    assert "a secret of ours" not in page.content()
+    assert "a secret of ours" in caplog.text and "broken" in caplog.text  # the traceback
+    page.get_by_role("tab", name="Clone").click()
+    expect(page.locator(".take")).to_contain_text("Not lost.")
 
 
 def test_sound_needs_its_token_and_foreign_names_are_refused(address, visit):

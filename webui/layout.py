@@ -15,7 +15,7 @@ from pipelines.types import Wish
 from webui import choosing, clone, compare, markup, models, settings, words
 from webui.handlers import Desk
 from webui.routes import LOOPBACK, app_options
-from webui.serving import QUIET, page_of
+from webui.serving import QUIET, Screens, page_of
 from webui.theme import theme
 
 HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ def build(desk: Desk, wish: Wish | None = None, files: Store | None = None) -> g
     official files that engines are installed from, those of the usual folder where it is None.
     """
     wish = wish or Wish()
-    with gr.Blocks(title="Myna", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with Screens(title="Myna", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         store = gr.BrowserState({}, storage_key="myna-settings", **STORE)
         shelf = gr.BrowserState([], storage_key="myna-takes", **STORE)
         latest = gr.BrowserState(None, storage_key="myna-comparison", **STORE)

@@ -270,6 +270,24 @@
       input.setAttribute('aria-label', said['clip.drop'].split('\n')[0]));
   };
 
+  /* Gradio tells of a handler that broke in its queue, but not of one that answers at once. */
+  const sorry = (words) => {
+    const place = document.createElement('div');
+    place.className = 'sorry notice bad';
+    place.setAttribute('role', 'alert');
+    place.append(Object.assign(document.createElement('p'), {textContent: words}));
+    document.body.append(place);
+    setTimeout(() => place.remove(), 12000);
+  };
+  const ask = window.fetch.bind(window);
+  window.fetch = async (...given) => {
+    const answer = await ask(...given);
+    if (answer.status === 500 && answer.url.includes('/run/predict')) {
+      answer.clone().json().then(({error}) => { if (error) sorry(error); });
+    }
+    return answer;
+  };
+
   const settle = () => {
     if (chinese) document.documentElement.lang = 'zh-CN';
     document.title = said.title;

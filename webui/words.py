@@ -233,9 +233,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "磁盘已满，无法保存结果。请腾出空间后再试。",
     ),
     "error.ours": (
-        "Something went wrong on our side, and it is written in the program's log under {code}.",
-        "程序出了问题，详情已记入日志，编号 {code}。",
+        "Something went wrong on our side. Nothing you made is lost; what happened is written in the "
+        "terminal that Myna runs in, under {code}.",
+        "程序出了问题。您的结果都没有丢失；详情写在运行 Myna 的终端里，编号 {code}。",
     ),
+    "error.title": ("Sorry", "抱歉"),
     "error.gone": ("This take is no longer here.", "这条结果已不在了。"),
     "error.no_mend": ("This clip cannot be mended that way.", "这个片段不能这样修整。"),
     "mic.refused": (
