@@ -186,7 +186,9 @@ class Engines:
         return bool(others)
 
     def _weight(self, name: str) -> int:
-        return sum(file.stat().st_size for file in (self.models / name).rglob("*.safetensors"))
+        """Bytes on disk of what is loaded: an engine of several versions tells which they are."""
+        folder, weigh = self.models / name, getattr(self._module(name), "weight", None)
+        return weigh(folder) if weigh else sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
 
     def _make_room(self, place: str, needed: int) -> None:
         """Forget the engines not used for longest until `needed` bytes of weights fit."""

@@ -468,6 +468,19 @@ def test_official_files_become_an_engine_that_speaks(s1, s2, hubert, tmp_path, r
     assert sound.isfinite().all() and float(sound.std()) > 0
 
 
+def test_versions_that_are_not_chosen_weigh_nothing(s1, s2, hubert, tmp_path):
+    shop = Engines(tmp_path / "models", tmp_path / "data", {})
+    folder = tmp_path / "models" / "gpt_sovits"
+    assert shop._weight("gpt_sovits") == 0
+    for source in (s1, s2, hubert):
+        convert(source, folder)
+    prepare(folder, lambda *progress: None)
+    weight = shop._weight("gpt_sovits")
+    assert weight == sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    convert(official.save_s1(tmp_path / "one.ckpt", official.filled(official.speaker(512))), folder)
+    assert shop._weight("gpt_sovits") == weight
+
+
 def test_swapped_files_are_told_apart_and_what_is_missing_is_named_on_the_command_line(
     s1, s2, tmp_path, capsys
 ):

@@ -75,6 +75,13 @@ def prepare(folder: Path, progress: Callable[[str, int, int], None]) -> None:
     progress("prepare", 1, 1)
 
 
+def weight(folder: Path) -> int:
+    """Bytes on disk of the parts that speak together; other versions may lie beside them."""
+    from pipelines.engines.gpt_sovits import parts
+
+    return parts.weight(folder)
+
+
 def load(folder: Path, placement: Placement) -> GptSovits:
     """The engine of the chosen version. Raises `InputError` for parts that do not fit."""
     from pipelines.engines.gpt_sovits import engine
