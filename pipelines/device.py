@@ -111,17 +111,21 @@ class Placement:
         """`module` on the device in the stage's precision, in eval mode, without gradients.
 
         The module is changed in place; use what is returned. A submodule with the attribute
-        `float32_only = True` keeps float32, whatever the stage's precision. Large `nn.Linear` layers
-        become `Packed` on a CPU that has its operation. Of an int8 stage the `nn.Linear` weights are
-        quantised: such a layer has no `weight` tensor any more, so a network takes its dtype from another
-        parameter (a norm's, an embedding's).
+        `float32_only = True` keeps float32, whatever the stage's precision. Of `say`
+        on a CPU large `nn.Linear` layers become `Packed`, where there is such an operation. Of an int8 stage
+        the `nn.Linear` weights are quantised: such a layer has no `weight` tensor any more, so a network
+        takes its dtype from another parameter (a norm's, an embedding's).
         """
         _settle_cuda(self.device)
         module = module.eval().requires_grad_(False)
         _cast(module, torch.device(self.device), self.dtype(stage))
         if self.mode(stage) == "int8":
             return _quantised(module)
-        return _packed(module) if self.device == "cpu" and _packs(self.dtype(stage)) else module
+        if stage == "say" and self.device == "cpu" and _packs(self.dtype(stage)):
+            # What is not packed is copied, so that the file it was mapped from leaves memory. Other stages
+            # gain too, but while they are packed the largest of them, BERT, would be in memory twice.
+            return _packed(module)._apply(torch.clone)
+        return module
 
 
 def _cast(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:

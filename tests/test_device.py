@@ -418,21 +418,33 @@ LARGE = (300, 260)  # in and out; enough weights to be packed, and no multiple o
 
 
 @pytest.mark.skipif(not device._packs(torch.float32), reason="oneDNN's packed layers are not used here")
-@pytest.mark.parametrize("stage", ["listen", "say", "render"])
 @pytest.mark.parametrize("shape", [(300,), (1, 300), (4, 300), (2, 37, 300), (0, 300), (2, 0, 300)])
 @pytest.mark.parametrize("mode", ["float32", "bfloat16"])
-def test_put_packs_large_layers_and_changes_nothing(mode, stage, shape):
-    if not device._packs(placed := Placement(**{stage: mode}).dtype(stage)):
-        pytest.skip(f"{placed} is not packed here")
+def test_put_packs_the_large_layers_of_say_and_changes_nothing(mode, shape):
+    placement = Placement(say=mode)
+    if not device._packs(placement.dtype("say")):
+        pytest.skip(f"{mode} is not packed here")
     plain = nn.Sequential(nn.Linear(*LARGE), nn.Linear(LARGE[1], 5, bias=False))
-    packed = Placement(**{stage: mode}).put(copy.deepcopy(plain), stage)
+    packed = placement.put(copy.deepcopy(plain), "say")
     assert type(packed[0]) is device.Packed and type(packed[1]) is nn.Linear
-    plain, x = plain.to(placed), torch.randn(shape).to(placed)
-    assert torch.equal(packed[0].weight, plain[0].weight) and packed[0].weight.dtype == placed
-    made, truth = packed(x), plain(x)
-    assert made.shape == truth.shape and made.dtype == truth.dtype
-    near = 1e-5 if placed == torch.float32 else 0.02
-    torch.testing.assert_close(made, truth, rtol=near, atol=near)
+    plain, x = plain.to(placement.dtype("say")), torch.randn(shape).to(placement.dtype("say"))
+    torch.testing.assert_close(packed[0].weight, plain[0].weight, rtol=0, atol=0)
+    near = 1e-5 if mode == "float32" else 0.02
+    torch.testing.assert_close(packed(x), plain(x), rtol=near, atol=near)
+
+
+@pytest.mark.parametrize("stage", ["listen", "render"])
+def test_put_leaves_the_layers_of_other_stages_as_they_are(stage):
+    assert type(Placement().put(nn.Linear(*LARGE), stage)) is nn.Linear
+
+
+def test_what_is_put_for_say_holds_on_to_nothing_of_its_file():
+    if not device._packs(torch.float32):
+        pytest.skip("nothing is packed here")
+    plain = nn.Sequential(nn.Linear(*LARGE), nn.LayerNorm(LARGE[1]))
+    old = [tensor.detach() for tensor in plain.parameters()]  # held, so that nothing new takes their place
+    places = {tensor.data_ptr() for tensor in Placement().put(plain, "say").parameters()}
+    assert not places & {tensor.data_ptr() for tensor in old}
 
 
 @pytest.mark.skipif(not device._packs(torch.float32), reason="oneDNN's packed layers are not used here")
