@@ -9,6 +9,7 @@ own, and the page looks at the `Job` as often as it likes.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import threading
@@ -29,18 +30,22 @@ from pipelines.types import (
     InputError,
     Piece,
     Request,
+    Sampling,
     Spec,
     StageReport,
     Take,
+    Voice,
     Waveform,
     Wish,
 )
 from webui import picture, words
 from webui.comparing import Booth, Wanted, planned
-from webui.jobs import Card, Job, StageLine, trouble
+from webui.jobs import LOG, Card, Job, StageLine, trouble
 
 TEXT_LIMIT = 10_000  # characters said at once
-TAKES_KEPT = 200  # remembered for the page; their files stay until they are deleted
+TAKES_KEPT = 200  # in memory; their files stay until they are deleted
+SHELF = 50  # of a visitor's takes are shown, the newest
+TOKEN = re.compile("[A-Za-z0-9_-]{24}")  # as `Desk._start` makes them
 SOUND_KEPT = 600.0  # seconds that a finished job's sound can still be fetched
 FILES = ("take.wav", "recipe.json", "take.srt", "spectrogram.png")  # of a take, as they may be fetched
 
@@ -153,10 +158,10 @@ class Register:
 
 @dataclass(frozen=True)
 class Made:
-    """A take and the request it came from, to make it again."""
+    """A take and the request it came from, to make it again; None where that is still on the disk."""
 
     card: Card
-    request: Request
+    request: Request | None
 
 
 class Desk:
@@ -291,7 +296,8 @@ class Desk:
     def again(self, session: str, token: str, page: str) -> Job:
         """Start making a take once more, to compare the bytes."""
         made = self._made(session, token, page)
-        return self._start(session, page, made.request.engine, lambda job: self._repeated(job, made))
+        request = made.request or self._request_kept(token)
+        return self._start(session, page, request.engine, lambda job: self._repeated(job, made, request))
 
     def stop(self, session: str) -> None:
         """Stop what runs for this visitor; nothing happens where nothing runs."""
@@ -301,9 +307,8 @@ class Desk:
 
     def arrive(self, session: str, tokens: object) -> list[Card]:
         """The visitor is here, with what their browser remembers; gives the takes that are still known."""
-        known = (
-            [t for t in tokens if isinstance(t, str) and t in self._takes] if isinstance(tokens, list) else []
-        )
+        named = [token for token in tokens if isinstance(token, str)] if isinstance(tokens, list) else []
+        known = [token for token in dict.fromkeys(named[:SHELF]) if self._known(token)]
         with self._guard:
             self._shelves[session] = known
         return self.cards(session)
@@ -393,8 +398,8 @@ class Desk:
         if "refined" in voice.facts:
             self._register.refine(audio.digest(request.reference), request.engine)
 
-    def _repeated(self, job: Job, made: Made) -> None:
-        for event in synthesis.clone(self.engines, made.request, job.run()):
+    def _repeated(self, job: Job, made: Made, request: Request) -> None:
+        for event in synthesis.clone(self.engines, request, job.run()):
             if isinstance(event, Take) and not event.stopped:
                 job.card = replace(made.card, again=event.sha256)
                 with self._guard:
@@ -406,39 +411,83 @@ class Desk:
     def cards(self, session: str) -> list[Card]:
         """A visitor's takes, newest first."""
         with self._guard:
-            return [self._takes[t].card for t in self._shelves.get(session, []) if t in self._takes]
+            shelf = list(self._shelves.get(session, []))
+        return [made.card for token in shelf if (made := self._known(token))]
 
     def file(self, token: str, name: str) -> Path | None:
         """A file of a take that may be fetched, None for anything else."""
-        known = token in self._takes and name in FILES
-        return self._folder(token) / name if known else None
+        return self._folder(token) / name if name in FILES and self._known(token) else None
 
     def delete(self, session: str, token: str) -> None:
         """Forget one of a visitor's takes and its files."""
         with self._guard:
             mine = token in self._shelves.get(session, [])
-            if mine and self._takes.pop(token, None) is not None:
+            if mine:
+                self._takes.pop(token, None)
                 self._shelves[session].remove(token)
-                shutil.rmtree(self._folder(token))
+                if self._folder(token).exists():
+                    shutil.rmtree(self._folder(token))
 
     def _made(self, session: str, token: str, page: str) -> Made:
-        made = self._takes.get(token) if token in self._shelves.get(session, []) else None
+        made = self._known(token) if token in self._shelves.get(session, []) else None
         if made is None:
             raise InputError(words.say(page, "error.gone"))
         return made
+
+    def _known(self, token: str) -> Made | None:
+        """A take by its token, from memory or from the disk; None where there is none."""
+        made = self._takes.get(token)
+        if made is None and TOKEN.fullmatch(token):
+            card = _card_kept(self._folder(token), token)
+            if card is not None:
+                made = Made(card, None)
+                self._remember(token, made)
+        return made
+
+    def _remember(self, token: str, made: Made) -> None:
+        with self._guard:
+            self._takes[token] = made
+            while len(self._takes) > TAKES_KEPT:
+                self._takes.popitem(last=False)
+
+    def _request_kept(self, token: str) -> Request:
+        """The request of a take, as it was written beside it."""
+        folder = self._folder(token)
+        told = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+        voice = Voice.load(folder / "voice.safetensors")
+        nothing = next(iter(voice.tensors.values())).new_zeros(0).float()  # the clip is not kept
+        return Request(
+            told["engine"],
+            told["text"],
+            Waveform(nothing, told["sample_rate"]),
+            told["language"],
+            told["transcript"],
+            Sampling(**told["sampling"]),
+            Wish(**told["wish"] | {"stages": tuple(told["wish"]["stages"])}),
+            Consent(**told["consent"]),
+            voice,
+        )
 
     def _folder(self, token: str) -> Path:
         return self.data / "takes" / token
 
     def _keep(self, token: str, take: Take, request: Request) -> Card:
         """Write a take's files and measure it. Where the disk is full, nothing of it stays."""
+        folder, lasting = self._folder(token), _lasting(request, take)
         try:
-            self._write(self._folder(token), take)
+            self._write(folder, take, lasting)
+            card = self._card(token, take, request)
+            told = json.dumps(asdict(card), ensure_ascii=False)
+            (folder / "card.json").write_text(told, encoding="utf-8")
         except Exception:
-            shutil.rmtree(self._folder(token), ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
             raise
+        self._remember(token, Made(card, lasting))
+        return card
+
+    def _card(self, token: str, take: Take, request: Request) -> Card:
         samples, rate = take.waveform.samples.numpy(), take.waveform.sample_rate
-        card = Card(
+        return Card(
             token=token,
             engine=self.engines.spec(request.engine).title,
             text=request.text.strip(),
@@ -460,13 +509,8 @@ class Desk:
             outline=tuple(picture.outline(samples)),
             top_hz=picture.top_hz(rate),
         )
-        with self._guard:
-            self._takes[token] = Made(card, _lasting(request, take))
-            while len(self._takes) > TAKES_KEPT:
-                self._takes.popitem(last=False)
-        return card
 
-    def _write(self, folder: Path, take: Take) -> None:
+    def _write(self, folder: Path, take: Take, request: Request) -> None:
         folder.mkdir(parents=True)
         waveform, recipe = take.waveform, json.dumps(dict(take.recipe), ensure_ascii=False, indent=2)
         audio.write(folder / "take.wav", waveform, f"Myna; sha256 of the samples {take.sha256}")
@@ -474,6 +518,11 @@ class Desk:
         (folder / "take.srt").write_text(text.subtitles(take.spans), encoding="utf-8")
         image = picture.spectrogram(waveform.samples.numpy(), waveform.sample_rate)
         (folder / "spectrogram.png").write_bytes(image)
+        take.voice.save(folder / "voice.safetensors")
+        told = {name: getattr(request, name) for name in ("engine", "text", "language", "transcript")}
+        told |= {name: asdict(getattr(request, name)) for name in ("sampling", "wish", "consent")}
+        told["sample_rate"] = request.reference.sample_rate
+        (folder / "request.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
 
     # ------------------------------------------------------------------------------ the settings
 
@@ -505,6 +554,20 @@ class Desk:
 def _lasting(request: Request, take: Take) -> Request:
     """What makes the take again: the voice as it was heard, without the clip, which may be large."""
     return replace(request, voice=take.voice, refine=False, reference=audio.trim(request.reference, 0, 0))
+
+
+def _card_kept(folder: Path, token: str) -> Card | None:
+    """The card of a take on the disk; None where there is none, or one of another version of Myna's."""
+    try:
+        told = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        stages = tuple(StageLine(**line) for line in told["stages"])
+        tuples = {name: tuple(told[name]) for name in ("notes", "outline")}
+        return Card(**told | tuples | {"stages": stages, "token": token})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        LOG.warning("The take in %s is not shown: %r", folder, error)
+        return None
 
 
 def _speaker_changes(waveform: Waveform) -> float:
