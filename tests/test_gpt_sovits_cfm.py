@@ -472,6 +472,12 @@ def test_frequencies_in_float16_are_ours_and_others_are_refused():
 # ------------------------------------------------------------------------------------ verifier
 
 
+def test_the_verifier_is_watched_between_its_blocks():
+    looks = []
+    made(lambda: Verifier(VERIFIER)).embed(noise(16_000, seed=5) * 0.1, lambda: looks.append(1))
+    assert len(looks) == sum(VERIFIER.blocks) + 2
+
+
 def test_the_published_verifier_gives_20480_numbers():
     assert VerifierConfig().size == 20_480
 

@@ -133,6 +133,7 @@ class GptSovits:
             facts["reference"] = f"shorter than {TRAINED:g} s, so the voice may be unsteady"
         run.check()
         tensors = {"style": self._style(clip, run)}
+        run.check()
         if transcript and transcript.strip():
             said = self._read(transcript, "auto")
             run.check()

@@ -122,7 +122,10 @@ class Verifier(nn.Module):
             for block in blocks:
                 watch()
                 x = block(x)
-        fused = self.fusion(x, self.shrink(before))
+        watch()
+        before = self.shrink(before)
+        watch()
+        fused = self.fusion(x, before)
         # In float16 the mean over time has overflowed in the official program: float32 here.
         return fused.flatten(1, 2).float().mean(-1)
 
