@@ -99,6 +99,13 @@ def test_what_the_page_leaves_open_is_as_is_usual_for_the_engine(tmp_path, clip)
     assert told == {"top_k": 15, "top_p": 0.5, "repetition_penalty": 1.0, "steps": 4}
 
 
+def test_the_page_hears_the_first_sentence_while_it_is_said_and_makes_it_again_so(tmp_path, clip):
+    desk = desk_in(tmp_path)
+    card = done(desk.speak("me", ask(clip), "en")).card
+    assert json.loads(desk.file(card.token, "recipe.json").read_text())["stream"] is True
+    assert desk._request_kept(card.token).stream and desk_in(tmp_path)._request_kept(card.token).stream
+
+
 def test_consent_is_required_on_the_page_and_below_it(desk, clip):
     with pytest.raises(InputError, match="Tick the box"):
         desk.speak("me", ask(clip, consent=False), "en")

@@ -350,6 +350,7 @@ class Desk:
             wish=Wish(ask.device, ask.precision),
             consent=consent,
             refine=ask.closer and self._register.refined(digest, spec.name),
+            stream=True,
         )
 
     def _start(
@@ -466,6 +467,7 @@ class Desk:
             Wish(**told["wish"] | {"stages": tuple(told["wish"]["stages"])}),
             Consent(**told["consent"]),
             voice,
+            stream=told.get("stream", False),  # takes of before this was known were not
         )
 
     def _folder(self, token: str) -> Path:
@@ -521,7 +523,7 @@ class Desk:
         take.voice.save(folder / "voice.safetensors")
         told = {name: getattr(request, name) for name in ("engine", "text", "language", "transcript")}
         told |= {name: asdict(getattr(request, name)) for name in ("sampling", "wish", "consent")}
-        told["sample_rate"] = request.reference.sample_rate
+        told |= {"sample_rate": request.reference.sample_rate, "stream": request.stream}
         (folder / "request.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
 
     # ------------------------------------------------------------------------------ the settings
