@@ -16,7 +16,7 @@ FLOORS = [  # (name pattern, floor): the first that fits
     (r"pipelines\.layers(\.|$)", 3),
     (r"pipelines\.engines\.\w+", 4),
     (r"pipelines\.\w+$", 5),  # registry, synthesis, coach, compare, clone, convert
-    (r"webui\.(handlers|comparing|jobs|words|picture|installing|visitors|models_words)$", 6),
+    (r"webui\.(handlers|comparing|jobs|words|picture|installing|visitors|models_words|sentences)$", 6),
     (r"webui\.(?!layout)\w+$", 7),
     (r"webui\.layout$", 8),
     (r"(training|bench|tests)(\.|$)", 9),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pipelines import audio, device
 from pipelines.types import Cancelled, InputError, Run, Unsound, Waveform
 from webui import words
+from webui.sentences import told
 
 LOG = logging.getLogger("myna")
 WITHIN = {"read": 0.0, "say": 0.1, "render": 0.4}  # how much of a sentence is done as a stage of it begins
@@ -122,7 +123,7 @@ class Job:
 def trouble(error: Exception, page: str) -> str:
     """One plain sentence about whatever happened; what is nobody's fault but ours goes to the log."""
     if isinstance(error, InputError):
-        return str(error)
+        return told(page, str(error))
     if isinstance(error, Cancelled):
         return words.say(page, "error.stopped")
     if isinstance(error, Unsound):

@@ -12,6 +12,7 @@ from pipelines.types import Spec
 from webui import words
 from webui.handlers import Clip
 from webui.jobs import Card, Job
+from webui.sentences import told
 
 SIGNS = {"good": "✓", "warn": "!", "bad": "✕", "safe": "✓", "possible": "!", "impossible": "✕"}
 BARS = (120, 48)  # of the waveform's outline: count, height
@@ -139,8 +140,9 @@ def take(card: Card, page: str) -> str:
         f'{say("take.picture", top=card.top_hz / 1000, seconds=card.seconds)}" '
         f"style=\"--picture:url('{here}/spectrogram.png')\"><i></i></div>"
         f'<dl class="figures">{_figures(card, say)}</dl>'
-        f"{_notes(card.notes, say)}{_again(card, say)}"
-        f"<details><summary>{say('take.stages')}</summary>{_stages(card, say)}{_heard(card, say)}</details>"
+        f"{_notes((told(page, note) for note in card.notes), say)}{_again(card, say)}"
+        f"<details><summary>{say('take.stages')}</summary>{_stages(card, say, page)}"
+        f"{_heard(card, say)}</details>"
         '<footer class="actions">'
         f'<a class="button" href="{here}/take.wav" download="{name}.wav">{say("take.wav")}</a>'
         f'<a class="button" href="{here}/take.srt" download="{name}.srt">{say("take.subtitles")}</a>'
@@ -216,7 +218,7 @@ def _again(card: Card, say) -> str:
     return f'<p class="again {kind}"><span aria-hidden="true">{SIGNS[kind]}</span> {said}</p>'
 
 
-def _stages(card: Card, say) -> str:
+def _stages(card: Card, say, page: str) -> str:
     head = "".join(
         f'<th scope="col">{say(key)}</th>'
         for key in ("take.stage", "take.time", "take.device", "take.dtype", "take.note")
@@ -224,10 +226,10 @@ def _stages(card: Card, say) -> str:
     rows = "".join(
         f'<tr><th scope="row">{say(f"stage.{line.stage}")}</th>'
         f"<td>{line.seconds:.2f} s</td><td>{escape(line.device)}</td>"
-        f"<td>{escape(line.dtype)}</td><td>{escape(line.note)}</td></tr>"
+        f"<td>{escape(line.dtype)}</td><td>{escape(told(page, line.note))}</td></tr>"
         for line in card.stages
     )
-    reason = card.precision.get("reason", "")
+    reason = told(page, card.precision.get("reason", ""))
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{say("take.stages")}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
@@ -257,7 +259,7 @@ def verdicts(table: Table, page: str) -> str:
             f'<tr><th scope="row">{mode}</th>'
             f'<td class="{v.verdict}"><span aria-hidden="true">{SIGNS[v.verdict]}</span> '
             f"{say(f'verdict.{v.verdict}')}</td>"
-            f"{_figures_of(v)}<td>{escape(v.reason)}</td></tr>"
+            f"{_figures_of(v)}<td>{escape(told(page, v.reason))}</td></tr>"
             for mode, v in modes.items()
         )
         label = f"{say('settings.table')}: {escape(place)}"

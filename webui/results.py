@@ -11,6 +11,7 @@ from pipelines.compare import Card, Comparison, Cost, Figure, Key
 from webui import words
 from webui.comparing import SOUNDS, Pair, title
 from webui.markup import SIGNS, icon
+from webui.sentences import told
 
 LEVELS = {
     "reference": "good", "same": "good", "near": "good", "other": "warn", "worse": "bad", "no sound": "bad",
@@ -72,7 +73,7 @@ def impossible(reasons: Mapping[str, str], page: str) -> str:
     say = _sayer(page)
     rows = "".join(
         f'<li><label><input type="checkbox" disabled> <b>{escape(mode)}</b> — '
-        f'<span aria-hidden="true">{SIGNS["impossible"]}</span> {escape(reason)}</label></li>'
+        f'<span aria-hidden="true">{SIGNS["impossible"]}</span> {escape(told(page, reason))}</label></li>'
         for mode, reason in reasons.items()
     )
     return f"<p>{say('compare.modes.not')}</p><ul>{rows}</ul>" if rows else ""

@@ -128,7 +128,7 @@ def _wire(
             label = words.say(page, "settings.use_safe", wish=name)
             return [
                 *choices(desk, before.device, before.precision, page),
-                markup.notice(str(refused)),
+                markup.notice(trouble(refused, page)),
                 gr.update(visible=True, value=label),
                 refused.safe,
                 gr.skip(),
