@@ -88,11 +88,11 @@ class Teacher:
             for filters, size in zip(self._filters, (400, 512), strict=True)
         ]
         return {
-            "front": front[0].half(),
+            "front": front[0].to(torch.float16),
             "pitch": pitch[0].float(),
             "energy": energy[0].float(),
             "timbre": timbre[0].clone(),
-            "bands": torch.cat(bands).clamp(min=FLOOR).log().half(),
+            "bands": torch.cat(bands).clamp(min=FLOOR).log().to(torch.float16),
         }
 
     def shard(self, number: int, seed: int) -> dict[str, Tensor]:
@@ -232,7 +232,9 @@ def learn(folder: Path, steps: int, seed: int, out: Path = sketch.FILE) -> None:
             told |= {"step": step + 1, "cpu": time.process_time() - started}
             print(json.dumps({name: round(value, 4) for name, value in told.items()}), flush=True)
             torch.save({"network": network.state_dict(), "adam": adam.state_dict(), "done": step + 1}, state)
-            save_file({name: t.half().contiguous() for name, t in network.state_dict().items()}, out)
+            save_file(
+                {name: t.to(torch.float16).contiguous() for name, t in network.state_dict().items()}, out
+            )
 
 
 def main() -> None:

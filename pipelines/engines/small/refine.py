@@ -47,14 +47,15 @@ STRIDE = 60  # frames of 10 ms between windows of the speaker encoder, about
 class Descent:
     """How `refine` goes about it."""
 
-    sketched: int = 10  # steps down the sketch, where there is one
-    rendered: int = 5  # and down the sound
+    sketched: int = 8  # steps down the sketch, where there is one
+    rendered: int = 6  # and down the sound
     crop: int = 100  # curve frames rendered a step, 1.25 s
     blend_rate: float = 0.003  # of Adam, on the weights of the basis
     free_rate: float = 0.03  # and on each number of the style, in the voices' deviation
+    faster: float = 4 / 3  # both of these, down the sound
     spectrum: float = 0.1  # weight of a decibel between the spectra
     penalty: float = 0.02  # on the square of what is not a blend
-    kept: float = 0.6  # of the running average, a step
+    kept: float = 0.7  # of the running average, a step
     seed: int = 0
 
 
@@ -145,22 +146,22 @@ class _Search:
         self.lines: list[_Line] = []
         self.wrong: Heard = (torch.zeros(()), torch.zeros(()))  # what the sketch lacks
         self.origin = torch.zeros_like(self.deviation)
-        self._begin()
+        self._begin(1.0)
 
-    def _begin(self) -> None:
-        """Variables at rest at the origin."""
+    def _begin(self, faster: float) -> None:
+        """Variables at rest at the origin, and a descent at so many times the rates."""
         self.weights = torch.zeros(2, len(self.directions), requires_grad=True)  # timbre, prosody
         self.free = torch.zeros_like(self.deviation, requires_grad=True)
         rates = [(self.weights, self.how.blend_rate), (self.free, self.how.free_rate)]
         self.adam = torch.optim.Adam(
-            [{"params": [variable], "lr": rate} for variable, rate in rates], betas=(0.8, 0.99)
+            [{"params": [variable], "lr": faster * rate} for variable, rate in rates], betas=(0.8, 0.99)
         )
         self.mean, self.steps = torch.zeros_like(self.deviation), 0
 
     def settle(self) -> None:
-        """Go on from the average, with a fresh descent."""
+        """Go on from the average, with a fresh descent for the sound."""
         self.origin = self.average()
-        self._begin()
+        self._begin(self.how.faster)
 
     def average(self) -> Tensor:
         """How far the style has gone from its start, on a running average: (256,)."""
