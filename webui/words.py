@@ -551,9 +551,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "about.heading": ("About", "关于"),
     "about.words": (
         "Everything happens on this machine: the page asks nothing of any other host, and there is no "
-        "telemetry. Every file says in its metadata that it is AI-generated speech. Use a voice "
+        "telemetry. Only Install on the Models screen fetches, from the Hugging Face hub, and sends nothing "
+        "else. Every file says in its metadata that it is AI-generated speech. Use a voice "
         "only with its owner's agreement.",
         "一切都在本机完成：页面不访问任何其他主机，也没有遥测。"
+        "只有“模型”页的“安装”会从 Hugging Face 下载，不发送其他内容。"
         "每个文件的元数据都注明为 AI 生成语音。请只在得到本人同意后使用他人的声音。",
     ),
 } | dict(models_words.TEXTS)
