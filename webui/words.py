@@ -36,7 +36,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "voice.label": ("Clip of the voice", "声音片段"),
     "voice.example": ("Use the example voice", "使用示例声音"),
     "voice.licence": ("The example voice. {licence}", "示例声音。{licence}"),
-    "voice.refine": ("Bring it closer (about a minute)", "让声音更像（约一分钟）"),
+    "voice.refine": ("Bring it closer (about 20 seconds)", "让声音更像（约二十秒）"),
     "voice.refine.on": ("Use the closer voice", "改用更像的声音"),
     "transcript.label": ("What the clip says", "片段里说的话"),
     "coach.heading": ("About this clip", "关于这个片段"),
