@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from pipelines.device import Placement
 from pipelines.engines import small
 from pipelines.engines.small import listener, style, text
 from pipelines.engines.small.listener import Listener
-from pipelines.types import InputError, Waveform
+from pipelines.types import InputError, Run, Sampling, Voice, Waveform
 from tests.conftest import make_speech
 from training.small import listener as teacher
 from training.small import listener_data
@@ -205,7 +206,8 @@ def lessons(voices: int = 3) -> dict[int, list[teacher.Stretch]]:
         order = torch.randperm(8, generator=torch.Generator().manual_seed(voice)).tolist()
         samples = torch.cat([0.3 * torch.sin(2 * torch.pi * 200 * (1 + symbol) * time) for symbol in order])
         symbols = torch.tensor(order).repeat_interleave(20)
-        found[voice] = [teacher.Stretch(samples, symbols, symbols.repeat_interleave(2).float(), own)] * 2
+        curve = symbols.repeat_interleave(2).float()
+        found[voice] = [teacher.Stretch(samples, symbols, curve, own)] * 2
     return found
 
 
@@ -245,6 +247,28 @@ def test_labels_stay_with_their_sound_at_any_speed(speed: float) -> None:
     assert (part.energy[::2].long() == part.symbols).float().mean() > 0.9
 
 
+def test_bands_are_moved_and_hidden_by_seed_alone() -> None:
+    bands = torch.randn(8, 32, 400)
+    a, b, c = (teacher.disturbed(bands, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert a.shape == bands.shape and torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_an_uneven_tempo_keeps_every_symbol_and_takes_the_curves_along() -> None:
+    engine = small.tiny(Placement())
+    phrase = engine.read("A river runs through the old town, slowly.", "en")
+    basis = style.Basis.load()
+    voice = Voice("small", {"style": basis.styles[0], "knots": basis.knots})
+    units = engine.say(phrase, voice, Sampling(), Run())[0]
+    moved = listener_data.unsteady(units, np.random.default_rng(0))
+    frames = listener_data.lasted(moved.ids[0])
+    assert len(frames) == len(phrase.ids) and int(frames.min()) >= 1
+    assert not torch.equal(frames, listener_data.lasted(units.ids[0]))
+    assert all(len(curve) == 2 * moved.ids.shape[1] for curve in moved.curves.values())
+    below, share = listener_data.followed(torch.tensor([2, 3]), torch.tensor([4, 3]))
+    assert torch.allclose(below[8:] + share[8:], torch.arange(4.0, 10.0))  # what keeps its length, stays
+    assert float((below + share)[:8].max()) < 4
+
+
 def test_what_happens_to_sound_is_seeded_finite_and_keeps_its_length() -> None:
     sound = torch.stack([make_speech(1.0, seed=s, rate=16_000).samples for s in range(8)])
     a, b, c = (augment(sound, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
@@ -258,7 +282,7 @@ def test_a_few_steps_lower_the_loss_and_the_style_head_tells_its_voices_apart() 
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
     for _, batch in zip(range(8), teacher.batches(taught, 0, 0), strict=False):
-        loss = teacher.losses(model, batch)["symbols"]
+        loss = teacher.losses(model, batch, torch.Generator().manual_seed(0))["symbols"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -2,9 +2,10 @@
 
     python -m training.small.listener DIR [--steps 6000] [--threads 1] [--device cpu]
 
-It goes on where it was stopped (DIR/listener.pt), and writes assets/small/listener.safetensors at every
-check. Every fortieth voice is held out for the checks. What tells symbols and energy is learnt by gradient
-descent; the style, of which there is one a voice and not 40 a second, by ridge regression on top of it.
+It goes on where it was stopped (DIR/listener.pt), and at every check it reads what new lessons there are and
+writes assets/small/listener.safetensors. Every fortieth voice is held out for the checks. Symbols and
+energy are learnt by gradient descent; the style, of which there is one a voice and not 40 a second, by ridge
+regression on top of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,6 +35,9 @@ RATE, WARM_UP, DECAY = 1e-3, 150, 0.02  # of AdamW: the highest, steps until it,
 WARPED = 0.6  # share of the stretches whose speed, and with it pitch and vocal tract, is changed
 WARP = 0.13  # deviation of its logarithm's range, either way
 WEIGHTS = {"symbols": 1.0, "energy": 0.2}
+WIDENED = 0.6  # share of the stretches whose bands are moved up or down in mels, pitch left alone or not
+WIDEN = 0.1  # by how much at most, as a logarithm
+HIDDEN = ((2, 8), (3, 24))  # how many stretches, and how long at most, are hidden: bands, and 6.25 ms
 RIDGE = 8000.0  # in deviations squared, summed over 812 lessons of 1664 numbers
 
 
@@ -109,9 +113,11 @@ def batches(voices: dict[int, list[Stretch]], seed: int, start: int) -> Iterator
         parts = []
         for which in chosen.tolist():
             clips = voices[numbers[which]]
-            whole = joined(clips, torch.randperm(len(clips), generator=random).tolist())
             warped, drawn, place = torch.rand(3, generator=random).tolist()
             speed = math.exp(WARP * (2 * drawn - 1)) if warped < WARPED else 1.0
+            order = torch.randperm(len(clips), generator=random).tolist()
+            order *= math.ceil((FRAMES * speed + 2) / sum(len(clip.symbols) for clip in clips))
+            whole = joined(clips, order)
             parts.append(excerpt(whole, FRAMES, speed, place))
         samples = torch.stack([part.samples for part in parts])
         yield Batch(
@@ -122,11 +128,31 @@ def batches(voices: dict[int, list[Stretch]], seed: int, start: int) -> Iterator
         step += 1
 
 
-def losses(model: Listener, batch: Batch) -> dict[str, Tensor]:
+def disturbed(bands: Tensor, random: torch.Generator) -> Tensor:
+    """Bands (B, C, T) of longer and shorter vocal tracts, pieces hidden (SpecAugment, arXiv 1904.08779)."""
+    batch, count, steps = bands.shape
+    drawn = torch.rand(batch, 2, generator=random).to(bands.device)
+    factors = torch.where(drawn[:, 0] < WIDENED, (WIDEN * (2 * drawn[:, 1] - 1)).exp(), 1.0)[:, None]
+    places = (torch.arange(count, device=bands.device) * factors).clamp(max=count - 1.001)
+    below, share = places.long()[..., None], (places % 1)[..., None]
+    moved = torch.lerp(
+        bands.gather(1, below.expand(-1, -1, steps)), bands.gather(1, below.expand(-1, -1, steps) + 1), share
+    )
+    hidden = torch.zeros(batch, count, steps, dtype=torch.bool, device=bands.device)
+    for axis, (number, longest) in zip((1, 2), HIDDEN, strict=True):
+        size = bands.shape[axis]
+        first, length = torch.rand(2, batch, number, 1, generator=random).to(bands.device)
+        place = torch.arange(size, device=bands.device) - first * size
+        covered = ((place >= 0) & (place < length * longest)).any(1)
+        hidden |= covered.unsqueeze(3 - axis)
+    return torch.where(hidden, moved.mean((1, 2), keepdim=True), moved)
+
+
+def losses(model: Listener, batch: Batch, random: torch.Generator) -> dict[str, Tensor]:
     """Mean losses of the two heads that are learnt by descent."""
-    logits, energy, _ = model.summary(batch.samples)
+    symbols, energy, _ = model.read(disturbed(model.ears.bands(batch.samples), random))
     return {
-        "symbols": functional.cross_entropy(logits.flatten(0, 1), batch.symbols.flatten()),
+        "symbols": functional.cross_entropy(symbols.flatten(0, 1), batch.symbols.flatten()),
         "energy": functional.smooth_l1_loss(energy, batch.energy),
     }
 
@@ -155,7 +181,7 @@ def fit_style(model: Listener, voices: dict[int, list[Stretch]], device: str, se
 
 @torch.no_grad()
 def check(model: Listener, voices: dict[int, list[Stretch]], device: str) -> dict[str, float]:
-    """Clean sound of voices never trained on: share of the frames right, squared errors of the styles.
+    """Clean sound of voices never trained on: frames right, squared errors of the styles.
 
     "timbre" and "prosody" are the errors of saying the mean of all voices whoever speaks.
     """
@@ -195,11 +221,77 @@ def save(model: Listener, path: Path, note: str) -> None:
     save_file(tensors, path, {"source": f"training.small.listener, {note}"})
 
 
+class Lessons:
+    """All voices of a folder that may still grow: `taught`, and `held_out` for the checks."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._basis = folder, style.Basis.load()
+        self._seen: set[Path] = set()
+        self.taught: dict[int, list[Stretch]] = {}
+        self.held_out: dict[int, list[Stretch]] = {}
+
+    def renew(self) -> None:
+        """Read what has come since."""
+        new = sorted(set(self._folder.glob("lessons-*.safetensors")) - self._seen)
+        self._seen.update(new)
+        for number, clips in by_voice(listener_data.read(new), self._basis).items():
+            held_out = number % HELD_OUT == HELD_OUT - 1
+            (self.held_out if held_out else self.taught)[number] = clips
+        if new:
+            minutes = sum(len(clip.symbols) for clips in self.taught.values() for clip in clips) / 40 / 60
+            print(f"{len(self.taught)} voices, {minutes:.0f} min; {len(self.held_out)} held out", flush=True)
+
+
+def begun(path: Path | None) -> Listener:
+    """A network to be trained, with the weights of a file as far as it has them."""
+    model = Listener()
+    if path is not None:
+        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+        model.load_state_dict(tensors, strict=False)
+    return model
+
+
+def adam(model: Listener) -> torch.optim.AdamW:
+    taught = [p for name, p in model.named_parameters() if not name.startswith("style.")]
+    plain = [p for p in taught if p.dim() < 2]
+    matrices = [p for p in taught if p.dim() >= 2]
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0.0}],
+        lr=RATE, betas=(0.9, 0.98),
+    )  # fmt: skip
+
+
+def descend(
+    model: Listener,
+    optimiser: torch.optim.Optimizer,
+    voices: dict[int, list[Stretch]],
+    steps: range,
+    args: argparse.Namespace,
+) -> dict[str, float]:
+    """These steps; the running means of the losses after them."""
+    means: dict[str, float] = {}
+    for step, batch in zip(steps, batches(voices, args.seed, steps.start), strict=False):
+        for group in optimiser.param_groups:
+            group["lr"] = args.rate * rate(step, args.steps)
+        with torch.autocast(args.device, torch.bfloat16):
+            parts = losses(model, batch.to(args.device), torch.Generator().manual_seed(step))
+        sum(WEIGHTS[name] * loss for name, loss in parts.items()).backward()
+        for group in optimiser.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], 2.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        for name, loss in parts.items():
+            means[name] = 0.98 * means.get(name, float(loss.detach())) + 0.02 * float(loss.detach())
+    return means
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--every", type=int, default=500, help="steps between checks")
+    parser.add_argument("--rate", type=float, default=RATE, help="the highest, of AdamW")
+    parser.add_argument("--from", dest="start", type=Path, help="weights to begin from, as this writes them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
@@ -207,48 +299,31 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    voices = by_voice(listener_data.read(args.folder), style.Basis.load())
-    held_out = {number: clips for number, clips in voices.items() if number % HELD_OUT == HELD_OUT - 1}
-    taught = {number: clips for number, clips in voices.items() if number not in held_out}
-    minutes = sum(len(clip.symbols) for clips in taught.values() for clip in clips) / 40 / 60
-    print(f"{len(taught)} voices, {minutes:.0f} min; {len(held_out)} held out", flush=True)
+    lessons = Lessons(args.folder)
 
-    model = Listener().to(args.device).train()
-    taught_by_descent = [p for name, p in model.named_parameters() if not name.startswith("style.")]
-    plain = [p for p in taught_by_descent if p.dim() < 2]
-    matrices = [p for p in taught_by_descent if p.dim() >= 2]
-    optimiser = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0.0}],
-        lr=RATE, betas=(0.9, 0.98),
-    )  # fmt: skip
+    model = begun(args.start).to(args.device).train()
+    optimiser = adam(model)
     kept, first = args.folder / "listener.pt", 0
     if kept.exists():
         state = torch.load(kept, map_location=args.device, weights_only=True)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
-    means: dict[str, float] = {}
     started = time.process_time()
-    for step, batch in zip(range(first, args.steps), batches(taught, args.seed, first), strict=False):
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * rate(step, args.steps)
-        with torch.autocast(args.device, torch.bfloat16):
-            parts = losses(model, batch.to(args.device))
-        sum(WEIGHTS[name] * loss for name, loss in parts.items()).backward()
-        torch.nn.utils.clip_grad_norm_(taught_by_descent, 2.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        for name, loss in parts.items():
-            means[name] = 0.98 * means.get(name, float(loss.detach())) + 0.02 * float(loss.detach())
-        if (step + 1) % args.every == 0 or step + 1 == args.steps:
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(state, kept.with_suffix(".part"))
-            kept.with_suffix(".part").rename(kept)
-            figures = {"step": step + 1, "cpu": round(time.process_time() - started)} | means
-            fit_style(model, taught, args.device, args.seed)
-            figures |= check(model, held_out, args.device)
-            save(model, args.out, f"{step + 1} steps")
-            print(json.dumps({k: round(v, 4) for k, v in figures.items()}), flush=True)
+    while first < args.steps:
+        lessons.renew()
+        last = min(args.steps, first - first % args.every + args.every)
+        means = descend(model, optimiser, lessons.taught, range(first, last), args)
+        first = last
+        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": first}
+        torch.save(state, kept.with_suffix(".part"))
+        kept.with_suffix(".part").rename(kept)
+        if first == args.steps:
+            fit_style(model, lessons.taught, args.device, args.seed)
+        figures = {"step": first, "cpu": round(time.process_time() - started)} | means
+        figures |= check(model, lessons.held_out, args.device)
+        save(model, args.out, f"{first} steps")
+        print(json.dumps({k: round(v, 4) for k, v in figures.items()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,18 @@ import torch
 from torch import Tensor
 
 RATE = 16_000
-SHARES = {"room": 0.5, "equaliser": 0.7, "band": 0.3, "noise": 0.7, "clip": 0.15, "companded": 0.15}
+SHARES = {
+    "others": 0.15, "pressed": 0.3, "room": 0.5, "equaliser": 0.7, "band": 0.3, "noise": 0.6, "clip": 0.1,
+    "companded": 0.1,
+}  # fmt: skip
 
 
 def augment(samples: Tensor, random: torch.Generator) -> Tensor:
     """All that can happen on the way, in the order in which it happens: (B, T) → (B, T)."""
     chosen = {name: _some(len(samples), share, random) for name, share in SHARES.items()}
     length = samples.shape[-1]
+    samples = torch.where(chosen["others"], samples + others(samples, random), samples)
+    samples = torch.where(chosen["pressed"], pressed(samples, random), samples)
     size = 2 ** math.ceil(math.log2(length + RATE // 2))
     spectrum = torch.fft.rfft(samples, size)
     response = torch.where(chosen["room"], torch.fft.rfft(rooms(len(samples), random), size), 1.0)
@@ -37,6 +42,23 @@ def _some(batch: int, share: float, random: torch.Generator) -> Tensor:
 
 def _uniform(batch: int, low: float, high: float, random: torch.Generator) -> Tensor:
     return low + (high - low) * torch.rand(batch, 1, generator=random)
+
+
+def others(samples: Tensor, random: torch.Generator) -> Tensor:
+    """Each row's neighbour talking in the background, 6 to 25 dB below."""
+    neighbour = samples.roll(1, 0)
+    power = samples.square().mean(-1, keepdim=True) / neighbour.square().mean(-1, keepdim=True).clamp(
+        min=1e-9
+    )
+    return neighbour * power.sqrt() * 10 ** (-_uniform(len(samples), 6.0, 25.0, random) / 20)
+
+
+def pressed(samples: Tensor, random: torch.Generator) -> Tensor:
+    """Loud and soft brought nearer to each other, as studios do: levels over 50 ms to a power below one."""
+    power = torch.nn.functional.avg_pool1d(samples.square()[:, None], 800, 400, padding=400)
+    power = torch.nn.functional.interpolate(power, samples.shape[-1], mode="linear")[:, 0]
+    power = power / power.mean(-1, keepdim=True).clamp(min=1e-9)
+    return samples * (power + 1e-3) ** (-_uniform(len(samples), 0.05, 0.25, random))
 
 
 def rooms(batch: int, random: torch.Generator) -> Tensor:

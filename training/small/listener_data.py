@@ -2,19 +2,23 @@
 
     python -m training.small.listener_data DIR --models models [--shards 100] [--precision bfloat16]
 
-Each shard of DIR holds 16 voices with 3 sentences each, about two minutes; a shard that is there already is
-left alone, so the command can be stopped and started again, with more shards too. A voice is a mixture of
-a few basis voices, timbre and prosody mixed apart, pushed out beyond the mixture and moved by numbers of its
-own; most have a pitch and a range of their own as well. With `--plain`, so large a share of the sentences is
-of the grammar in `training.small.texts`; the others are drawn by templates from all words of the dictionary
-that comes with hibari, so that every pair of sounds turns up.
+Each shard of DIR holds 24 voices with 2 sentences each, about two and a half minutes; a shard that is there
+already is left alone, so the command can be stopped and started again, with more shards too. A voice is a
+mixture of a few basis voices, timbre and prosody mixed apart, pushed out beyond the mixture and moved by
+numbers of its own; most have a pitch and a range of their own as well. What tells people from machines is
+put on top before it is rendered, so that the labels stay exact: a tempo that wanders from sound to sound,
+pitch that shakes and sags, creak, whisper. With `--plain`, so large a share of the sentences is of the
+grammar in `training.small.texts`; the others are drawn by templates from all words of the dictionary that
+comes with hibari, so that every pair of sounds turns up.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +29,26 @@ from torch import Tensor
 from pipelines import audio
 from pipelines.device import Placement
 from pipelines.engines import small
-from pipelines.engines.small import style
+from pipelines.engines.small import prosody, style
 from pipelines.engines.small import text as english
 from pipelines.engines.small.engine import Small
-from pipelines.types import Run, Sampling, Unsound, Voice
+from pipelines.types import Run, Sampling, Units, Unsound, Voice
 from training.small import texts
 
 RATE = 16_000
-VOICES, SENTENCES = 16, 3  # of a shard
+VOICES, SENTENCES = 24, 2  # of a shard
 PURITY = (0.03, 0.3)  # of the Dirichlet distribution that mixtures are drawn from: one voice, or many
 OUTWARD = (0.8, 1.5)  # how far from the mean of all voices, against the mixture itself
 SPREAD = (0.0, 0.45)  # of the numbers of a voice's own, in the voices' deviation
-OCTAVES, RANGE = 0.18, 0.25  # deviation of the change of pitch, and of the logarithm of its range's
+OCTAVES, RANGE = 0.28, 0.35  # deviation of the change of pitch, and of the logarithm of its range's
 OWN_PITCH = 0.7  # share of voices whose pitch is moved
-SPEED = (0.8, 1.3)
+SPEED = (0.8, 1.45)
+LIVELY = 0.25  # share of the sentences said in lively prosody
+TEMPO, UNEVEN = 0.2, 0.18  # deviation of the logarithm of a length: wandering over several symbols, by itself
+WANDER = 6  # symbols over which tempo wanders, and steps of the curves over which pitch shakes, by two
+SHAKE = (0.0, 0.05)  # octaves, deviation
+SWELL = 0.12  # deviation of the energy's wandering, as a share of it
+CREAK, WHISPER = 0.15, 0.04  # shares of the sentences that end in half the pitch, that have no voice at all
 TEMPLATES = (
     "{} {} {}.", "The {} {} a {}.", "{} and {}, or {}?", "I {} the {} of {}.", "Why {} {}?",
     "She said {} {} to him.", "There were {} {} in the {}!", "{}, {}, {} and {}.", "No {} will {} you.",
@@ -103,11 +113,12 @@ def shard(
             phrase = engine.read(line, "en")
             said = Sampling(speed=speed, seed=int(random.integers(2**31)))
             try:
-                units = engine.say(phrase, Voice("small", tensors), said, Run())[0]
                 if moved and "pitch" not in tensors:
-                    target = own_pitch(units.curves, shift, stretch)
-                    tensors["pitch"] = target
                     units = engine.say(phrase, Voice("small", tensors), said, Run())[0]
+                    tensors["pitch"] = own_pitch(units.curves, shift, stretch)
+                way = "lively" if random.random() < LIVELY else "steady"
+                units = engine.say(phrase, Voice("small", tensors), replace(said, prosody=way), Run())[0]
+                units = unsteady(units, random)
                 pieces = list(engine.render(units, phrase, Voice("small", tensors), Run()))
             except Unsound as error:
                 print(f"shard {number}, voice {which}: {error}")
@@ -132,6 +143,57 @@ def shard(
     return {name: torch.cat(parts) for name, parts in kept.items()}
 
 
+def unsteady(units: Units, random: np.random.Generator) -> Units:
+    """The same symbols as people say them: at a tempo that wanders, with pitch and energy that do.
+
+    Units of steady or lively prosody → units of one row; curves follow their symbols.
+    """
+    before = lasted(units.ids[0]).long()
+    strayed = TEMPO * wandering(len(before), WANDER, random)
+    strayed += UNEVEN * torch.from_numpy(random.standard_normal(len(before))).float()
+    frames = (before * strayed.exp() + torch.from_numpy(random.random(len(before))).float() - 0.5).round()
+    frames = frames.clamp(1, 255).long()
+    curves = units.curves or {}
+    below, share = followed(before, frames)
+    pitch, energy = (
+        torch.lerp(curves[name][below], curves[name][below + 1], share) for name in ("pitch", "energy")
+    )
+    voiced = (curves["pitch"][below] > style.LOWEST) & (curves["pitch"][below + 1] > style.LOWEST)
+    shaken = pitch * (random.uniform(*SHAKE) * wandering(len(pitch), 2 * WANDER, random)).exp2()
+    if random.random() < CREAK:
+        shaken[-int(random.uniform(0.1, 0.3) * len(pitch)) :] /= 2
+    if random.random() < WHISPER:
+        shaken, voiced = torch.zeros_like(pitch), voiced | True
+    pitch = torch.where(voiced, shaken, pitch)
+    energy = energy * (SWELL * wandering(len(energy), 4 * WANDER, random)).exp()
+    return replace(units, ids=prosody.ends(frames)[None], curves={"pitch": pitch, "energy": energy})
+
+
+def followed(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    """Where curves are to be read when symbols of so many frames (L,) come to last others.
+
+    For each new step the old one below it, int64, and how far on to the next, 0 to 1.
+    """
+    starts = 2 * (before.cumsum(0) - before)
+    places = torch.cat(
+        [
+            start + (torch.arange(2 * long) + 0.5) * was / long - 0.5
+            for start, was, long in zip(starts.tolist(), before.tolist(), after.tolist(), strict=True)
+        ]
+    )
+    below = places.floor().clamp(0, 2 * int(before.sum()) - 2).long()
+    return below, (places - below).clamp(0, 1)
+
+
+def wandering(count: int, over: int, random: np.random.Generator) -> Tensor:
+    """Numbers of deviation 1 that change slowly: (count,)."""
+    knots = torch.from_numpy(random.standard_normal(count // over + 2)).float()
+    places = torch.arange(count) / over
+    below = places.long()
+    share = (1 - torch.cos(math.pi * (places - below))) / 2
+    return torch.lerp(knots[below], knots[below + 1], share)
+
+
 def lasted(ends: Tensor) -> Tensor:
     """How many frames each symbol lasts, from where symbols end: (N,) of 0 and 1 → (L,) uint8."""
     places = torch.nonzero(ends)[:, 0] + 1
@@ -142,8 +204,8 @@ def own_pitch(curves: Mapping[str, Tensor], shift: float, stretch: float) -> Ten
     """A target for `style.to_pitch`, moved from the curve's own mean and range: (2,)."""
     heard = curves["pitch"] > style.LOWEST
     octaves = curves["pitch"][heard].log2() if bool(heard.any()) else torch.tensor([7.3, 7.5])
-    mean = (octaves.median() + shift).clamp(6.1, 8.6)
-    return torch.stack([mean, (octaves.std() * stretch).clamp(0.08, 0.5)]).float()
+    mean = (octaves.median() + shift).clamp(6.1, 8.7)
+    return torch.stack([mean, (octaves.std() * stretch).clamp(0.06, 0.6)]).float()
 
 
 def add(kept: dict[str, list[Tensor]], **tensors: Tensor) -> None:
@@ -151,10 +213,10 @@ def add(kept: dict[str, list[Tensor]], **tensors: Tensor) -> None:
         kept.setdefault(name, []).append(tensor)
 
 
-def read(folder: Path) -> list[dict[str, Tensor]]:
-    """Every clip of every shard, in order: the tensors of `shard` without the counts."""
+def read(paths: Sequence[Path]) -> list[dict[str, Tensor]]:
+    """Every clip of these shards, in order: the tensors of `shard` without the counts."""
     clips = []
-    for path in sorted(folder.glob("lessons-*.safetensors")):
+    for path in paths:
         tensors = load_file(path)
         sounds = tensors["samples"].split(tensors["sample_counts"].tolist())
         symbols = tensors["symbol_counts"].tolist()

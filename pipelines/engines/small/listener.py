@@ -30,6 +30,7 @@ EMPHASIS = 0.9  # share of the sample before that is taken off, since speech fal
 LOUD = 0.95  # the quantile of the frames' energy that all sound is brought to
 POOLED = 3  # layers of the transformer, the input counted, that the style is read of
 CHANGE = 2.0  # what a new symbol costs, in natural logarithms, where nothing tells which symbols there are
+HOPELESS = -8.0  # natural logarithm, at which a frame no longer counts against what is said to be heard
 PROMPT = 4.0  # seconds of a clip that lively prosody goes on from
 LONGEST = 20.0  # seconds that are listened to
 SILENCE = 1e-4  # of the frames' loudest, in full scale, below which there is nothing to hear
@@ -121,7 +122,10 @@ class Listener(nn.Module):
 
     def summary(self, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits and energy as `forward` gives them, and what the style is read of, (B, F) float32."""
-        bands = self.ears.bands(samples)
+        return self.read(self.ears.bands(samples))
+
+    def read(self, bands: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`summary` of what `Ears.bands` gave, (B, bands, time)."""
         layers = self.ears.layers(bands)
         logits = self.symbols(layers[-1]).float()
         return logits, self.energy(layers[-1]).flatten(1).float(), self.pooled(bands, layers, logits)
@@ -162,8 +166,9 @@ def levelled(samples: Tensor) -> Tensor:
 class Heard:
     """What was heard in a clip: symbols `ids` (L,) int64, how many frames (40 Hz) each lasts, `frames` (L,).
 
-    `confidence` (L,) is the mean probability that the listener gives each of them while it lasts; `energy`
-    (2T,) the vocoder's curve of energy; `style` (256,) in deviations of the basis.
+    `confidence` (L,) is the mean, over the frames that each of them lasts, of the logarithm of its
+    probability against that of the likeliest symbol, no less than `HOPELESS`; `energy` (2T,) the vocoder's
+    curve of energy; `style` (256,) in deviations of the basis.
     """
 
     ids: Tensor
@@ -174,12 +179,17 @@ class Heard:
 
     @property
     def sure(self) -> float:
-        """How sure the listener is of the phonemes, pauses and stress left out: between 0 and 1."""
+        """How sure the listener is of the phonemes, pauses and stress left out: between 0 and 1.
+
+        The geometric mean over their frames of how probable they are against what is likeliest there. The
+        plain mean of probabilities tells right words from wrong ones less well: right words are hardly
+        anywhere out of the question, wrong ones often are.
+        """
         sound = torch.tensor([symbol not in NO_SOUND for symbol in self.ids.tolist()])
         if not bool(sound.any()):
             return 0.0
         frames = self.frames[sound].float()
-        return float((self.confidence[sound] * frames).sum() / frames.sum())
+        return math.exp((self.confidence[sound] * frames).sum() / frames.sum())
 
 
 @torch.no_grad()
@@ -207,7 +217,8 @@ def hear(reference: Waveform, listener: Listener, ids: Tensor | None = None) -> 
             )
         frames = aligned(scores, ids)
     places = torch.arange(len(ids)).repeat_interleave(frames)
-    said = scores[torch.arange(len(scores)), ids[places]].exp()
+    said = scores[torch.arange(len(scores)), ids[places]] - scores.amax(1)
+    said = said.clamp(min=HOPELESS)
     confidence = torch.zeros(len(ids)).index_add(0, places, said) / frames
     return Heard(ids, frames, confidence, energy, style)
 

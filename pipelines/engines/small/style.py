@@ -38,7 +38,7 @@ MIN_SPEECH = 1.0  # seconds
 MIN_VOICED = 0.3  # seconds of sound with a pitch
 PITCH_WEIGHT = 0.3  # an octave counts like this much of the embedding's length
 SPECTRUM_WEIGHT = 0.02  # and a decibel in a band like this much
-CONFIRMED = 0.3  # how sure the listener must be that a clip says its transcript
+CONFIRMED = 0.07  # how sure the listener must be that a clip says its transcript
 SUM_WEIGHT = 1.0  # how firmly the weights are held to the sum of one
 
 
