@@ -214,12 +214,13 @@ def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
         return [str(desk.example.path) if desk.example else None, None, gr.update(visible=False), ""]
 
     def fresh() -> list[object]:
-        return [None, gr.update(visible=False), ""]
+        return [None, gr.update(visible=False)]
 
     clip, button, transcript = screen.clip, screen.undo, screen.transcript
     clip.change(changed, [clip, screen.choice.engine], screen.of_clip, **QUIET)
-    replaced = [clip.upload, clip.stop_recording, clip.clear]
-    gr.on(replaced, fresh, None, [original, button, transcript], **AT_ONCE)
+    gr.on([clip.upload, clip.stop_recording, clip.clear], fresh, None, [original, button], **AT_ONCE)
+    # Not when the next clip has come: its words may have been typed while it was uploaded.
+    clip.clear(lambda: "", None, transcript, **AT_ONCE)
     mended = [clip, original, screen.choice.engine]
     screen.coach.click(mend, mended, [clip, screen.coach, original, button, transcript], **QUIET)
     button.click(undo, original, [clip, original, button], **AT_ONCE)
@@ -290,7 +291,8 @@ async def followed(
             shown = now
             yield job, {progress: now}
         await asyncio.sleep(GLANCE)
-    yield job, {progress: markup.progress(job, page), notice: markup.notice(job.error or "")}
+    ended = markup.notice(job.error or "", "wait" if job.stopped() else "bad")
+    yield job, {progress: markup.progress(job, page), notice: ended}
 
 
 @dataclass(frozen=True)
