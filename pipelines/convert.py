@@ -74,9 +74,17 @@ def _run(options: argparse.Namespace) -> int:
         except InputError as error:
             print(error if named else f"passed over: {error}", file=sys.stderr, flush=True)
             code = MENDABLE if named else code
-    if words := importlib.import_module(ENGINES[options.engine]).missing(options.models / options.engine):
-        print(words)
+    print(_ready(importlib.import_module(ENGINES[options.engine]), options.models / options.engine))
     return code
+
+
+def _ready(engine: ModuleType, folder: Path) -> str:
+    """Whether the engine can speak now, in words; where nothing was chosen of what is whole, the best is."""
+    try:
+        engine.prepare(folder, lambda stage, done, total: None)
+    except InputError as error:
+        return str(error)
+    return f"{engine.SPEC.title} is ready."
 
 
 def _in_order(engine: str, official: Sequence[Path]) -> list[tuple[Path, bool]]:

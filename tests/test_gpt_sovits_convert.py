@@ -607,6 +607,13 @@ def test_the_command_line_takes_what_a_folder_holds_and_says_what_is_missing(s1,
     assert "passed over: other.pth" in told.err
 
 
+def test_what_the_command_line_converted_whole_can_be_used_at_once(s1, s2, hubert, tmp_path, capsys):
+    named = [str(source) for source in (s1, s2, hubert)]
+    assert commands.main(["gpt_sovits", *named, "--models", str(tmp_path / "models")]) == 0
+    assert capsys.readouterr().out.endswith("GPT-SoVITS is ready.\n")
+    assert missing(tmp_path / "models" / "gpt_sovits") is None
+
+
 def test_the_command_line_refuses_a_named_file_in_one_line(tmp_path, capsys):
     (tmp_path / "x.pth").write_bytes(b"something else")
     code = commands.main(["gpt_sovits", str(tmp_path / "x.pth"), "--models", str(tmp_path / "models")])
