@@ -299,3 +299,22 @@ def test_another_engine_changes_what_is_offered_and_the_take_says_who_spoke(visi
         expect(choice(page, "Toy")).to_be_checked()
         page.get_by_role("button", name="Install Parrot").click()
         expect(page.locator("#models")).to_be_visible()
+
+
+@on_the_page
+def test_a_voice_brought_closer_for_an_engine_left_meanwhile_shows_the_next_nothing(visit, tmp_path):
+    engines = engines_in(tmp_path)
+    with served(tmp_path, engines=engines, pace=0.4) as address:
+        page = visit(address)
+        drop(page, tmp_path, "near.wav", make_speech(6.0, seed=7))
+        page.get_by_label("I have the right to use this voice").check()
+        page.get_by_role("button", name="Bring it closer").click()
+        expect(page.locator("#progress")).to_contain_text("Bringing the voice closer")
+        choice(page, "Parrot").check()
+        expect(page.get_by_role("button", name="Bring it closer")).to_be_hidden()
+        page.wait_for_function("!document.querySelector('#progress .progress')")
+        expect(page.get_by_label("Use the closer voice")).to_be_hidden()
+        choice(page, "Toy").check()
+        expect(page.get_by_label("Use the closer voice")).to_be_checked()
+        choice(page, "Parrot").check()
+        expect(page.get_by_label("Use the closer voice")).to_be_hidden()

@@ -364,11 +364,11 @@ def _wire_work(work: _Work, screen: Screen, asked: list[gr.components.Component]
 
     async def refine(request: gr.Request, *values: object) -> AsyncIterator[dict]:
         ask = _ask(desk, *values)
-        async for job, shown in work.follow(lambda session, page: desk.refine(session, ask, page), request):
-            if job is not None and job.finished:
-                seen = await asyncio.to_thread(look, desk, ask.clip, ask.engine, page_of(request))
-                shown = dict(zip(screen.of_clip, seen, strict=True)) | shown
+        async for _, shown in work.follow(lambda session, page: desk.refine(session, ask, page), request):
             yield shown
+
+    def refined(path: str | None, engine: str | None, request: gr.Request) -> list[object]:
+        return look(desk, path, engine, page_of(request))
 
     async def act(request: gr.Request, event: gr.EventData) -> AsyncIterator[dict]:
         token = str(event.token)
@@ -387,8 +387,9 @@ def _wire_work(work: _Work, screen: Screen, asked: list[gr.components.Component]
         work.notice, work.way, work.progress, work.speak, work.stop, work.refine, work.takes, work.shelf,
     ]  # fmt: skip
     work.speak.click(speak, [*asked, work.knobs.locked], [*shown, work.knobs.seed], **QUIET)
-    work.refine.click(
-        refine, asked, [*shown, *(part for part in screen.of_clip if part is not work.refine)], **QUIET
+    # With the clip and the engine that are chosen by then.
+    work.refine.click(refine, asked, shown, **QUIET).then(
+        refined, [screen.clip, screen.choice.engine], screen.of_clip, **QUIET
     )
     work.takes.click(act, None, shown, **QUIET)
     work.stop.click(stop, None, None, **AT_ONCE)
