@@ -282,9 +282,8 @@ def test_a_sketch_put_right_says_of_the_compared_sentence_what_its_sound_says(
         line = search.lines[0]
         front = search.front(line)
         samples = search.networks.renderer.samples(front.features, search._source(front), front.timbre)[0]
-        mel, power = search._powers(samples)
-        bands = (style.compared_bands() @ power).clamp(min=1e-9)
-        embedding, spectrum = search._told(mel, bands, front.curve)
+        mel, power = refine.powers(samples, search.networks.encoder)
+        embedding, spectrum = search._told(mel, style.in_compared_bands(power), front.curve)
         search.compare(Run())
         drawn = search.sketched(line, Run())
     assert torch.allclose(drawn[0], embedding, atol=1e-4) and torch.allclose(drawn[1], spectrum, atol=1e-3)

@@ -24,11 +24,9 @@ from torch.nn.functional import normalize, pad
 
 from pipelines.device import Placement
 from pipelines.engines import small
-from pipelines.engines.small import sketch, style, text
+from pipelines.engines.small import refine, sketch, style, text
 from pipelines.engines.small.engine import Small
-from pipelines.engines.small.refine import SENTENCES
 from pipelines.engines.small.sketch import Sketch
-from pipelines.layers.mel import power_spectrogram
 from pipelines.layers.speaker import WINDOW, SpeakerEncoder
 from training.small.listener_data import OCTAVES, OWN_PITCH, RANGE, own_pitch, random_style
 
@@ -41,7 +39,6 @@ BATCH = 12
 RATE, WARM_UP, DECAY = 1.5e-3, 100, 0.01  # of AdamW: the highest, steps until it, weight decay
 ALIKE = 4.0  # weight of the speaker embedding's loss
 FAINT = -9.0  # log power below which a band counts a third
-FLOOR = 1e-9  # of power
 
 Lesson = dict[str, Tensor]
 
@@ -51,8 +48,8 @@ class Teacher:
 
     def __init__(self, engine: Small, basis: style.Basis) -> None:
         self._speaker, self._renderer, self._basis = engine._speaker, engine._renderer, basis
-        self._filters = style.load_encoder().filters, style.compared_bands()
-        self._ids = [text.read(sentence).ids[None] for sentence in SENTENCES]
+        self._encoder = style.load_encoder()
+        self._ids = [text.read(sentence).ids[None] for sentence in refine.SENTENCES]
         with torch.no_grad():
             self._phones = [self._speaker.phones(ids) for ids in self._ids]
 
@@ -82,23 +79,20 @@ class Teacher:
         samples = self._renderer.samples(front, self._renderer.source(pitch, breath), timbre)[0].float()
         if not samples.isfinite().all() or samples.abs().max() < 0.01:
             return None
-        level = 0.1 / samples.square().mean().sqrt()
-        bands = [
-            filters @ ((level * 2 / 3) ** 2 * power_spectrogram(samples, size * 3 // 2, 240)[: size // 2 + 1])
-            for filters, size in zip(self._filters, (400, 512), strict=True)
-        ]
+        mel, power = refine.powers(samples, self._encoder)
+        bands = torch.cat([mel.clamp(min=style.FLOOR), style.in_compared_bands(power)])
         return {
             "front": front[0].to(torch.float16),
             "pitch": pitch[0].float(),
             "energy": energy[0].float(),
             "timbre": timbre[0].clone(),
-            "bands": torch.cat(bands).clamp(min=FLOOR).log().to(torch.float16),
+            "bands": bands.log().to(torch.float16),
         }
 
     def shard(self, number: int, seed: int) -> dict[str, Tensor]:
         """`VOICES` lessons, the place of each before its tensors' names; those without sound are missing."""
         random = np.random.default_rng([seed, number])
-        lessons = ((n, self.lesson((n + number) % len(SENTENCES), random)) for n in range(VOICES))
+        lessons = ((n, self.lesson((n + number) % len(refine.SENTENCES), random)) for n in range(VOICES))
         return {
             f"{n}.{name}": tensor.contiguous()
             for n, lesson in lessons

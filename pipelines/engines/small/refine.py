@@ -24,8 +24,8 @@ from pipelines.engines.small.style import (
     Traits,
     at,
     band_decibels,
-    compared_bands,
     decibels,
+    in_compared_bands,
     middle,
     to_pitch,
     traits,
@@ -166,7 +166,7 @@ class _Search:
     def average(self) -> Tensor:
         """How far the style has gone from its start, on a running average: (256,)."""
         whole = 1 - self.how.kept**self.steps  # the average began at zero
-        return self.origin + self.mean / whole if self.steps else self.origin
+        return self.mean / whole if self.steps else self.origin
 
     def moved(self) -> Tensor:
         """How far the style is from its start now: (256,)."""
@@ -194,8 +194,8 @@ class _Search:
         front = self.front(self.lines[0])
         source = self._source(front)
         pieces = self.networks.renderer.samples(front.features, source, front.timbre, watch=run.check)
-        powers = self._powers(pieces[0])
-        truth = self._told(powers[0], (compared_bands() @ powers[1]).clamp(min=1e-9), front.curve)
+        mel, power = powers(pieces[0], self.networks.encoder)
+        truth = self._told(mel, in_compared_bands(power), front.curve)
         drawn = self._drawn(front)
         self.wrong = (truth[0] - drawn[0], truth[1] - drawn[1])
 
@@ -207,7 +207,7 @@ class _Search:
         torch.nn.utils.clip_grad_norm_([self.weights, self.free], 5.0)
         self.adam.step()
         run.check()
-        self.mean = torch.lerp(self.moved().detach() - self.origin, self.mean, self.how.kept)
+        self.mean = torch.lerp(self.moved().detach(), self.mean, self.how.kept)
         self.steps += 1
 
     def loss(self, hear: Callable[[_Line, Run], Heard], line: _Line, run: Run) -> Tensor:
@@ -263,7 +263,7 @@ class _Search:
         samples = self.networks.renderer.samples(
             front.features, self._source(front), front.timbre, watch=run.check, start=start, stop=stop
         )[0]
-        mel, power = self._powers(samples)
+        mel, power = powers(samples, self.networks.encoder)
         spoken = _at_hundred(voiced[start:stop], power.shape[1])
         return self.networks.encoder(mel.T[None])[0], decibels(power[:, spoken])
 
@@ -278,17 +278,19 @@ class _Search:
         start = int(places[int(torch.randint(len(places), (1,), generator=self.random))])
         return start, start + length
 
-    def _powers(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Power in the encoder's bands (40, M) and in bins (257, M) of 24 kHz sound (T,), 100 a second.
 
-        Frames of 25 ms at 24 kHz have the bins of those at 16 kHz and more above: nothing need be resampled.
-        """
-        level = 0.1 / samples.detach().square().mean().sqrt().clamp(min=1e-4)
-        short, long = (
-            (level * 2 / 3) ** 2 * power_spectrogram(samples, size * 3 // 2, 240)[: size // 2 + 1]
-            for size in (400, 512)
-        )
-        return self.networks.encoder.filters @ short, long
+def powers(samples: Tensor, encoder: SpeakerEncoder) -> tuple[Tensor, Tensor]:
+    """Power in the encoder's bands (40, M) and in bins (257, M) of 24 kHz sound (T,), 100 a second.
+
+    The sound is brought to a root mean square of 0.1. Frames of 25 ms at 24 kHz have the bins of those at
+    16 kHz and more above: nothing need be resampled.
+    """
+    level = 0.1 / samples.detach().square().mean().sqrt().clamp(min=1e-4)
+    short, long = (
+        (level * 2 / 3) ** 2 * power_spectrogram(samples, size * 3 // 2, 240)[: size // 2 + 1]
+        for size in (400, 512)
+    )
+    return encoder.filters @ short, long
 
 
 def _at_hundred(voiced: Tensor, frames: int) -> Tensor:

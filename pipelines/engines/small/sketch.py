@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipelines.engines.small.style import BANDS, LOWEST, UNVOICED, compared_bands
+from pipelines.engines.small.style import ASSETS, BANDS, LOWEST, UNVOICED, compared_bands
 from pipelines.layers.mel import mel_filters
 from pipelines.layers.speaker import N_FFT, SAMPLE_RATE
 
-FILE = Path(__file__).parents[3] / "assets" / "small" / "sketch.safetensors"
+FILE = ASSETS / "sketch.safetensors"
 LOBE = 40.0  # Hz, half the width of a harmonic under a window of 25 ms
 CEILING = 4.0  # of the logarithm of power; an equally loud sentence stays below
 

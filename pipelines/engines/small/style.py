@@ -34,6 +34,7 @@ ONSET, QUIETEST = 0.6, 0.2  # share of the median pitch, share of the frames: se
 STRETCH = (0.6, 1.6)  # how far a voice's range of pitch may be changed
 
 BANDS = 40  # of the spectrum that voices are compared by
+FLOOR = 1e-9  # of power in them
 MIN_SPEECH = 1.0  # seconds
 MIN_VOICED = 0.3  # seconds of sound with a pitch
 PITCH_WEIGHT = 0.3  # an octave counts like this much of the embedding's length
@@ -145,12 +146,17 @@ def spectrum(samples: Tensor, voiced: Tensor) -> Tensor:
 
 def decibels(power: Tensor) -> Tensor:
     """Mean and deviation in dB of 40 mel bands, at equal loudness: (257, frames) at 16 kHz → (80,)."""
-    return band_decibels((compared_bands() @ power).clamp(min=1e-9))
+    return band_decibels(in_compared_bands(power))
 
 
 def compared_bands() -> Tensor:
     """The filters (40, 257) of the spectrum that voices are compared by."""
     return mel_filters(SAMPLE_RATE, 512, BANDS, 50.0, 7600.0)
+
+
+def in_compared_bands(power: Tensor) -> Tensor:
+    """Power in these bands, above 0: (257, frames) at 16 kHz → (40, frames)."""
+    return (compared_bands() @ power).clamp(min=FLOOR)
 
 
 def band_decibels(bands: Tensor) -> Tensor:
