@@ -12,7 +12,7 @@ from torch import Tensor
 from pipelines import audio
 from pipelines.device import Placement
 from pipelines.engines import small
-from pipelines.engines.small import listener, style, text
+from pipelines.engines.small import listener, prosody, style, text
 from pipelines.engines.small.listener import Listener
 from pipelines.types import InputError, Run, Sampling, Voice, Waveform
 from tests.conftest import make_speech
@@ -260,9 +260,9 @@ def test_an_uneven_tempo_keeps_every_symbol_and_takes_the_curves_along() -> None
     voice = Voice("small", {"style": basis.styles[0], "knots": basis.knots})
     units = engine.say(phrase, voice, Sampling(), Run())[0]
     moved = listener_data.unsteady(units, np.random.default_rng(0))
-    frames = listener_data.lasted(moved.ids[0])
+    frames = prosody.lasted(moved.ids[0])
     assert len(frames) == len(phrase.ids) and int(frames.min()) >= 1
-    assert not torch.equal(frames, listener_data.lasted(units.ids[0]))
+    assert not torch.equal(frames, prosody.lasted(units.ids[0]))
     assert all(len(curve) == 2 * moved.ids.shape[1] for curve in moved.curves.values())
     below, share = listener_data.followed(torch.tensor([2, 3]), torch.tensor([4, 3]))
     assert torch.allclose(below[8:] + share[8:], torch.arange(4.0, 10.0))  # what keeps its length, stays

@@ -133,7 +133,7 @@ def shard(
                 samples=(samples / peak * 32000).round().to(torch.int16),
                 sample_counts=torch.tensor([len(samples)]),
                 ids=phrase.ids.to(torch.uint8),
-                frames=lasted(units.ids[0]),
+                frames=prosody.lasted(units.ids[0]).to(torch.uint8),
                 symbol_counts=torch.tensor([len(phrase.ids)]),
                 pitch=units.curves["pitch"].to(torch.float16),
                 energy=units.curves["energy"].to(torch.float16),
@@ -148,7 +148,7 @@ def unsteady(units: Units, random: np.random.Generator) -> Units:
 
     Units of steady or lively prosody → units of one row; curves follow their symbols.
     """
-    before = lasted(units.ids[0]).long()
+    before = prosody.lasted(units.ids[0])
     strayed = TEMPO * wandering(len(before), WANDER, random)
     strayed += UNEVEN * torch.from_numpy(random.standard_normal(len(before))).float()
     frames = (before * strayed.exp() + torch.from_numpy(random.random(len(before))).float() - 0.5).round()
@@ -192,12 +192,6 @@ def wandering(count: int, over: int, random: np.random.Generator) -> Tensor:
     below = places.long()
     share = (1 - torch.cos(math.pi * (places - below))) / 2
     return torch.lerp(knots[below], knots[below + 1], share)
-
-
-def lasted(ends: Tensor) -> Tensor:
-    """How many frames each symbol lasts, from where symbols end: (N,) of 0 and 1 → (L,) uint8."""
-    places = torch.nonzero(ends)[:, 0] + 1
-    return torch.diff(places, prepend=torch.zeros(1, dtype=places.dtype)).to(torch.uint8)
 
 
 def own_pitch(curves: Mapping[str, Tensor], shift: float, stretch: float) -> Tensor:
