@@ -203,13 +203,18 @@ def test_made_again_exactly_is_said_on_the_card(address, visit):
     expect(card).to_contain_text("the same bytes", timeout=20_000)
 
 
-def test_cards_are_stacked_newest_first_and_can_be_deleted(address, visit):
-    page = visit(address)
+def speak_twice(page: Page) -> None:
+    """Make two takes, one after the other."""
     speak(page, "The elder.")
     first_take(page)
     expect(page.locator("#speak")).to_be_enabled()
     speak(page, "The younger.")
     expect(page.locator(".take")).to_have_count(2, timeout=20_000)
+
+
+def test_cards_are_stacked_newest_first_and_can_be_deleted(address, visit):
+    page = visit(address)
+    speak_twice(page)
     expect(page.locator(".take").first).to_contain_text("The younger.")
     page.locator(".take").first.get_by_role("button", name="Delete").click()
     expect(page.locator(".take")).to_have_count(1)

@@ -14,7 +14,7 @@ from playwright.sync_api import expect  # noqa: E402
 
 from pipelines.types import InputError  # noqa: E402
 from tests import test_page  # noqa: E402
-from tests.test_page import browser, first_take, playing, seconds_of, served, speak, visit  # noqa: E402, F401
+from tests.test_page import browser, playing, seconds_of, served, speak_twice, visit  # noqa: E402, F401
 from tests.test_request import ask, desk_in, done, hummed  # noqa: E402
 from webui import markup  # noqa: E402
 
@@ -84,11 +84,7 @@ def test_a_take_of_another_version_is_left_out(tmp_path, clip):
 def test_the_cards_come_back_after_a_restart(visit, tmp_path):
     with served(tmp_path, pace=0.0) as address:
         page = visit(address)
-        speak(page, "The elder.")
-        first_take(page)
-        expect(page.locator("#speak")).to_be_enabled()
-        speak(page, "The younger.")
-        expect(page.locator(".take")).to_have_count(2, timeout=20_000)
+        speak_twice(page)
         page.wait_for_timeout(300)  # until the browser has kept their tokens
         port = int(address.rstrip("/").rpartition(":")[2])
     with served(tmp_path, port=port, pace=0.0) as address:

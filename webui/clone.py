@@ -190,10 +190,16 @@ def look(desk: Desk, path: str | None, engine: str | None, page: str) -> list[ob
     ]
 
 
-def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
-    def changed(path: str | None, engine: str | None, request: gr.Request) -> list[object]:
+def _looking(desk: Desk) -> Callable[..., list[object]]:
+    """The handler that looks at a clip for an engine; for `Screen.of_clip`."""
+
+    def looked(path: str | None, engine: str | None, request: gr.Request) -> list[object]:
         return look(desk, path, engine, page_of(request))
 
+    return looked
+
+
+def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
     def mend(
         path: str | None, before: str | None, engine: str | None, request: gr.Request, event: gr.EventData
     ) -> list[object]:
@@ -217,7 +223,7 @@ def _wire_clip(desk: Desk, screen: Screen, original: gr.State) -> None:
         return [None, gr.update(visible=False)]
 
     clip, button, transcript = screen.clip, screen.undo, screen.transcript
-    clip.change(changed, [clip, screen.choice.engine], screen.of_clip, **QUIET)
+    clip.change(_looking(desk), [clip, screen.choice.engine], screen.of_clip, **QUIET)
     gr.on([clip.upload, clip.stop_recording, clip.clear], fresh, None, [original, button], **AT_ONCE)
     # Not when the next clip has come: its words may have been typed while it was uploaded.
     clip.clear(lambda: "", None, transcript, **AT_ONCE)
@@ -367,9 +373,6 @@ def _wire_work(work: _Work, screen: Screen, asked: list[gr.components.Component]
         async for _, shown in work.follow(lambda session, page: desk.refine(session, ask, page), request):
             yield shown
 
-    def refined(path: str | None, engine: str | None, request: gr.Request) -> list[object]:
-        return look(desk, path, engine, page_of(request))
-
     async def act(request: gr.Request, event: gr.EventData) -> AsyncIterator[dict]:
         token = str(event.token)
         if event.act == "delete":
@@ -389,7 +392,7 @@ def _wire_work(work: _Work, screen: Screen, asked: list[gr.components.Component]
     work.speak.click(speak, [*asked, work.knobs.locked], [*shown, work.knobs.seed], **QUIET)
     # With the clip and the engine that are chosen by then.
     work.refine.click(refine, asked, shown, **QUIET).then(
-        refined, [screen.clip, screen.choice.engine], screen.of_clip, **QUIET
+        _looking(desk), [screen.clip, screen.choice.engine], screen.of_clip, **QUIET
     )
     work.takes.click(act, None, shown, **QUIET)
     work.stop.click(stop, None, None, **AT_ONCE)

@@ -15,9 +15,10 @@ from pipelines.install import EditionState, Own, PartState, Seen, Store
 from pipelines.registry import Engines
 from pipelines.types import InputError, Spec
 from webui import markup, visitors, words
-from webui.clone import AT_ONCE, page_of, plain
+from webui.choosing import plain
 from webui.installing import OWN, Installing, Work
 from webui.jobs import trouble
+from webui.serving import AT_ONCE, page_of
 
 GLANCE = 0.7  # seconds between two looks of a page at what goes on
 
@@ -322,12 +323,18 @@ def _removing(installing: Installing, catalogue: Catalogue, state: EditionState,
     title = f"{catalogue.title} {state.edition.title}"
     question = words.say(page, "models.remove.ask", title=title, folders=folders)
     name = f"ask-{catalogue.engine}-{state.edition.name}"
+    yes = _button("remove", words.say(page, "models.remove.yes"), "quiet")
+    return _asking(words.say(page, "models.remove"), name, question, yes, page)
+
+
+def _asking(text: str, name: str, question: str, yes: str, page: str, label: str = "") -> str:
+    """A button that asks a question first; `yes` is the button that then does it."""
+    named = f' aria-label="{escape(label)}"' if label else ""
     return (
-        f'<button type="button" data-ask class="quiet">{escape(words.say(page, "models.remove"))}</button>'
-        f'<dialog class="ask" aria-labelledby="{name}"><p id="{name}">{escape(question)}</p>'
+        f'<button type="button" data-ask class="quiet"{named}>{escape(text)}</button>'
+        f'<dialog class="ask" aria-labelledby="{escape(name)}"><p id="{escape(name)}">{escape(question)}</p>'
         f'<div class="actions"><button type="button" data-keep autofocus>'
-        f"{escape(words.say(page, 'models.remove.no'))}</button>"
-        f"{_button('remove', words.say(page, 'models.remove.yes'), 'quiet')}</div></dialog>"
+        f"{escape(words.say(page, 'models.remove.no'))}</button>{yes}</div></dialog>"
     )
 
 
@@ -406,15 +413,8 @@ def _discarding(own: Own, page: str) -> str:
     """The button that asks first."""
     question = words.say(page, "models.discard.ask", name=own.name)
     label = words.say(page, "models.discard.name", name=own.name)
-    name = f"ask-own-{own.key}"
-    return (
-        f'<button type="button" data-ask class="quiet" aria-label="{escape(label)}">'
-        f"{escape(words.say(page, 'models.discard'))}</button>"
-        f'<dialog class="ask" aria-labelledby="{escape(name)}"><p id="{escape(name)}">{escape(question)}</p>'
-        f'<div class="actions"><button type="button" data-keep autofocus>'
-        f"{escape(words.say(page, 'models.remove.no'))}</button>"
-        f"{_keyed('discard', own.key, words.say(page, 'models.remove.yes'), kind='quiet')}</div></dialog>"
-    )
+    yes = _keyed("discard", own.key, words.say(page, "models.remove.yes"), kind="quiet")
+    return _asking(words.say(page, "models.discard"), f"ask-own-{own.key}", question, yes, page, label)
 
 
 def _keyed(act: str, key: str, text: str, label: str = "", kind: str = "") -> str:
