@@ -111,16 +111,21 @@ class Placement:
         """`module` on the device in the stage's precision, in eval mode, without gradients.
 
         The module is changed in place; use what is returned. A submodule with the attribute
-        `float32_only = True` keeps float32, whatever the stage's precision. Of `say`
-        on a CPU large `nn.Linear` layers become `Packed`, where there is such an operation. Of an int8 stage
-        the `nn.Linear` weights are quantised: such a layer has no `weight` tensor any more, so a network
-        takes its dtype from another parameter (a norm's, an embedding's).
+        `float32_only = True` keeps float32, whatever the stage's precision. Of an int8 stage the `nn.Linear`
+        weights are quantised: such a layer has no `weight` tensor any more, so a network takes its dtype from
+        another parameter (a norm's, an embedding's). On a CPU, where weights are not float16, a module with a
+        method `settle` then lays them as it reads them; of `say` the large `nn.Linear` layers of any other
+        become `Packed`, where there is such an operation.
         """
         _settle_cuda(self.device)
         module = module.eval().requires_grad_(False)
         _cast(module, torch.device(self.device), self.dtype(stage))
         if self.mode(stage) == "int8":
-            return _quantised(module)
+            module = _quantised(module)
+        if self.device == "cpu" and self.mode(stage) != "float16" and hasattr(module, "settle"):
+            return _settled(module)
+        if self.mode(stage) == "int8":
+            return module
         if stage == "say" and self.device == "cpu" and _packs(self.dtype(stage)):
             # What is not packed is copied, so that the file it was mapped from leaves memory. Other stages
             # gain too, but while they are packed the largest of them, BERT, would be in memory twice.
@@ -136,6 +141,17 @@ def _cast(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     for child in module.children():
         _cast(child, device, dtype)
     module._apply(lambda t: t.to(device, dtype if t.is_floating_point() else None), recurse=False)
+
+
+def _settled(module: nn.Module) -> nn.Module:
+    """`module` with its weights where it wants them, and none in the file that they were mapped from."""
+    before = list(module.parameters())
+    module.settle()
+    left = {id(tensor) for tensor in before}
+    for tensor in module.parameters():
+        if id(tensor) in left:
+            tensor.data = tensor.data.clone()
+    return module
 
 
 class Packed(nn.Module):

@@ -101,7 +101,7 @@ def test_sizes_that_do_not_agree_are_refused():
 def test_a_cached_block_equals_the_whole_under_a_causal_mask():
     torch.manual_seed(0)
     block, x = PostNormBlock(16, 2, 32).requires_grad_(False), torch.randn(2, 7, 16)
-    cache = KVCache(2, 2, 7, 8, x.dtype, x.device)
+    cache = KVCache(torch.empty(2, 2, 7, 2, 8))
     steps = torch.cat([block(x[:, i : i + 1], cache=cache) for i in range(7)], dim=1)
     whole = block(x, torch.ones(7, 7, dtype=torch.bool).tril())
     torch.testing.assert_close(steps, whole, rtol=1e-5, atol=1e-5)
@@ -111,7 +111,7 @@ def test_a_cached_block_equals_the_whole_under_a_causal_mask():
 def test_a_step_is_the_pass_of_one_position(dtype):
     torch.manual_seed(0)
     block, x = PostNormBlock(16, 2, 32).to(dtype).requires_grad_(False), torch.randn(2, 7, 16).to(dtype)
-    caches = [KVCache(2, 2, 7, 8, dtype, x.device) for _ in range(2)]
+    caches = [KVCache(part) for part in torch.empty(2, 2, 2, 7, 2, 8, dtype=dtype)]
     near = 8 * torch.finfo(dtype).eps  # sums in another order
     real = torch.arange(7) >= torch.tensor([[0], [1]])  # the second row's first place is padding
     for i in range(2, 7):

@@ -89,7 +89,7 @@ def test_two_devices_are_refused_in_words():
 @pytest.mark.parametrize("given", FLOATS, ids=str)
 def test_a_cache_of_any_dtype_serves_a_network_of_any_precision(weights, cached, given):
     network = stack(weights)
-    caches = [KVCache(1, HEADS, 8, WIDTH // HEADS, cached, torch.device("cpu")) for _ in network.blocks]
+    caches = [KVCache(part) for part in torch.empty(2, 2, 1, 8, HEADS, WIDTH // HEADS, dtype=cached)]
     x = noise(1, 6, WIDTH)
     first, second = network(x[:, :5].to(given), caches), network(x[:, 5:].to(given), caches)
     assert first.dtype == second.dtype == Placement(say=weights).dtype("say")
@@ -176,7 +176,7 @@ def test_two_requests_do_not_share_a_cache():
 
 
 def test_a_full_cache_says_so():
-    cache = KVCache(1, 1, 2, 4, torch.float32, torch.device("cpu"))
+    cache = KVCache(torch.empty(2, 1, 2, 1, 4))
     with pytest.raises(ValueError, match="2 slots, and 3 are needed"):
         cache.update(noise(1, 1, 3, 4), noise(1, 1, 3, 4))
     assert cache.length == 0

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.engines.gpt_sovits.config import SpeakerConfig
+from pipelines.layers.compiled import Compiled, Memory
 from pipelines.layers.postnorm import PostNormBlock
 from pipelines.layers.transformer import KVCache
 
@@ -33,10 +34,16 @@ class Speech:
     said: int
     caches: list[KVCache]
     real: Tensor | None  # (B, slots), False at padding; None where there is none
+    memory: Memory | None = (
+        None  # of the compiled steps, where steps are compiled; the caches then stay behind
+    )
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (indices, (R,) int64) alone."""
         self.logits = self.logits[rows]
+        if self.memory is not None:
+            self.memory.keep(rows)
+            return
         for cache in self.caches:
             cache.keep(rows)
         if self.real is not None:
@@ -58,6 +65,11 @@ class Speaker(nn.Module):
             PostNormBlock(c.width, c.heads, c.hidden, functional.relu) for _ in range(c.layers)
         )
         self.head = nn.Linear(c.width, c.tokens + 1, bias=False)
+        self._compiled: Compiled | None = None
+
+    def settle(self) -> None:
+        """Compile the step, for a CPU. The linear layers are then as `Compiled` leaves them."""
+        self._compiled = Compiled(list(self.blocks), self.head)
 
     @torch.inference_mode()
     def begin(
@@ -81,23 +93,30 @@ class Speaker(nn.Module):
         slots = longest + start + most
         own = torch.tensor([len(text) for text in texts], device=x.device)
         real = torch.arange(slots, device=x.device) >= longest - own[:, None]
-        caches = self._caches(len(texts), slots)
+        room = self._room(len(texts), slots)
+        caches = [KVCache(part) for part in room]
         x = self._run(x, caches, self._first_mask(real, longest, longest + start))
+        memory = None
+        if self._compiled is not None:
+            memory = self._compiled.memory(room, longest + start, (longest - own).tolist())
         padded = None if bool(real.all()) else real
         places = self.token_scale * positions(start, most, x)
-        return Speech(self.head(x[:, -1]).float(), places, 0, caches, padded)
+        return Speech(self.head(x[:, -1]).float(), places, 0, caches, padded, memory)
 
     @torch.inference_mode()
     def step(self, speech: Speech, tokens: Tensor) -> None:
         """Hear the tokens just said, (B,) int64, and be ready to say the next."""
         x = self.tokens(tokens.to(self.tokens.weight.device)) + speech.places[speech.said]
+        speech.said += 1
+        if speech.memory is not None:
+            speech.logits = self._compiled.step(x.float(), speech.memory)
+            return
         mask = None
         if speech.real is not None:
             mask = speech.real[:, None, None, : speech.caches[0].length + 1]
         for block, cache in zip(self.blocks, speech.caches, strict=True):
             x = block.step(x, cache, mask)
         speech.logits = self.head(x).float()
-        speech.said += 1
 
     @torch.inference_mode()
     def forced(
@@ -138,11 +157,15 @@ class Speaker(nn.Module):
         sees[:phones, :phones] = True
         return sees & real[:, None, None, :length]
 
-    def _caches(self, batch: int, slots: int) -> list[KVCache]:
+    def _room(self, batch: int, slots: int) -> Tensor:
+        """Where the keys and values of all blocks go: (layers, 2, batch, slots or more, heads, D)."""
+        if self._compiled is not None:
+            return self._compiled.room(batch, slots)
         weight, c = self.symbols.weight, self.config
+        size = (c.layers, 2, batch, slots, c.heads, c.width // c.heads)
         # Over 16 bits attention takes a CPU up to twice as long as over float32.
         dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
-        return [KVCache(batch, c.heads, slots, c.width // c.heads, dtype, weight.device) for _ in self.blocks]
+        return torch.empty(size, dtype=dtype, device=weight.device)
 
     def _run(self, x: Tensor, caches: list[KVCache], mask: Tensor | None) -> Tensor:
         for block, cache in zip(self.blocks, caches, strict=True):
