@@ -57,11 +57,6 @@ SILENCE = 1e-3  # peak (-60 dBFS) below which a sentence has no sound in it
 CLIPPED = 0.02  # share of samples at full scale above which a sound is broken rather than loud
 SYMBOL_SECONDS = (0.01, 1.0)  # of sound per symbol of a phrase: no speech is faster or slower
 SLACK_SECONDS = 3.0  # a lone word may carry this much breath and pause around it
-# How sentences were said that were not said alone: elsewhere than in int8 (False), and there (True).
-_TOGETHER = {
-    False: "Several sentences at once.",
-    True: "Several sentences at once; in int8 they share their rounding.",
-}
 
 Result = TypeVar("Result")
 
@@ -314,7 +309,7 @@ class _Job:
 
         made, seconds, note = self._healed("say", say)
         if len(numbers) > 1:
-            note = f"{_TOGETHER[self.placement.say == 'int8']} {note}".strip()
+            note = f"Several sentences at once. {note}".strip()
         lengths = [units.ids.shape[1] for units in made]
         for number, units, length in zip(numbers, made, lengths, strict=True):
             self.units[number] = units

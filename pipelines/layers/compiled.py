@@ -174,7 +174,7 @@ class Compiled:
         return self.weights, m.room, m.rows, m.starts, m.length, self.eps, lanes, given, logits, m.scratch
 
     def _together(self, arguments: tuple[object, ...], memory: Memory) -> None:
-        """The step by several threads; one step at a time, as each needs all its threads to come to an end."""
+        """The step by several threads. One at a time, as each needs all its threads to come to an end."""
         with self._turn:
             memory.scratch.gate[0] = 0
             team = memory.threads

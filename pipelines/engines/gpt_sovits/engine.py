@@ -195,11 +195,7 @@ class GptSovits:
     def say_all(
         self, phrases: Sequence[Phrase], voice: Voice, sampling: Sampling, seeds: Sequence[int], run: Run
     ) -> list[list[Units]]:
-        """`say` for several sentences at once, each with a seed of its own: in float32 what each is alone.
-
-        In int8 rounding is shared by all that is said in one step, so there a sentence depends on those that
-        it is said with; it is as good, and the same for the same sentences.
-        """
+        """`say` for several sentences at once, each with a seed of its own and what it is alone."""
         samplings = [replace(sampling, seed=seed) for seed in seeds]
         rows = [
             _Row(phrase, how, candidate, self._most(phrase, sampling))

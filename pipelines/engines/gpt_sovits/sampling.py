@@ -57,9 +57,8 @@ def _waits(count: int, generator: torch.Generator) -> Tensor:
 class Saying:
     """Sentences being said: each `step` draws one more token of every row that goes on.
 
-    A row is drawn with its own generator. In float32 it equals itself said alone; in int8 it does not, as
-    the rows of a batch share one scale of rounding. It ends where the likeliest or the drawn token is the
-    end, never before `LEAST` tokens, or after its `most`.
+    A row is drawn with its own generator and equals itself said alone. It ends where the likeliest or the
+    drawn token is the end, never before `LEAST` tokens, or after its `most`.
     """
 
     def __init__(

@@ -34,9 +34,7 @@ class Speech:
     said: int
     caches: list[KVCache]
     real: Tensor | None  # (B, slots), False at padding; None where there is none
-    memory: Memory | None = (
-        None  # of the compiled steps, where steps are compiled; the caches then stay behind
-    )
+    memory: Memory | None = None  # instead of the two above, where steps are compiled
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (indices, (R,) int64) alone."""
@@ -86,22 +84,37 @@ class Speaker(nn.Module):
         Raises `ValueError` where phones and features do not go together.
         """
         texts = [self._text(p, f) for p, f in zip(phones, features, strict=True)]
+        start = 0 if prompt is None else len(prompt)
+        places = self.token_scale * positions(start, most, texts[0])
+        if self._compiled is not None:
+            return self._begin_alone(self._compiled, texts, prompt, places)
         longest = max(len(text) for text in texts)
         lead = torch.stack([functional.pad(text, (0, 0, longest - len(text), 0)) for text in texts])
-        start = 0 if prompt is None else len(prompt)
         x = lead if prompt is None else torch.cat([lead, self._audio(prompt).expand(len(texts), -1, -1)], 1)
         slots = longest + start + most
         own = torch.tensor([len(text) for text in texts], device=x.device)
         real = torch.arange(slots, device=x.device) >= longest - own[:, None]
-        room = self._room(len(texts), slots)
-        caches = [KVCache(part) for part in room]
+        caches = self._caches(len(texts), slots)
         x = self._run(x, caches, self._first_mask(real, longest, longest + start))
-        memory = None
-        if self._compiled is not None:
-            memory = self._compiled.memory(room, longest + start, (longest - own).tolist())
         padded = None if bool(real.all()) else real
-        places = self.token_scale * positions(start, most, x)
-        return Speech(self.head(x[:, -1]).float(), places, 0, caches, padded, memory)
+        return Speech(self.head(x[:, -1]).float(), places, 0, caches, padded)
+
+    def _begin_alone(
+        self, step: Compiled, texts: Sequence[Tensor], prompt: Tensor | None, places: Tensor
+    ) -> Speech:
+        """`begin`, row by row: a CPU is no slower so, nothing is padded, and int8 rounds each by itself."""
+        longest = max(len(text) for text in texts)
+        start = 0 if prompt is None else len(prompt)
+        room = step.room(len(texts), longest + start + len(places))
+        starts, logits = [longest - len(text) for text in texts], []
+        for i, text in enumerate(texts):
+            x = text[None] if prompt is None else torch.cat([text[None], self._audio(prompt)], 1)
+            caches = [KVCache(part[:, i : i + 1, starts[i] :]) for part in room]
+            real = torch.ones(x.shape[:2], dtype=torch.bool)
+            x = self._run(x, caches, self._first_mask(real, len(text), len(text) + start))
+            logits.append(self.head(x[:, -1]).float())
+        memory = step.memory(room, longest + start, starts)
+        return Speech(torch.cat(logits), places, 0, [], None, memory)
 
     @torch.inference_mode()
     def step(self, speech: Speech, tokens: Tensor) -> None:
@@ -157,15 +170,12 @@ class Speaker(nn.Module):
         sees[:phones, :phones] = True
         return sees & real[:, None, None, :length]
 
-    def _room(self, batch: int, slots: int) -> Tensor:
-        """Where the keys and values of all blocks go: (layers, 2, batch, slots or more, heads, D)."""
-        if self._compiled is not None:
-            return self._compiled.room(batch, slots)
+    def _caches(self, batch: int, slots: int) -> list[KVCache]:
         weight, c = self.symbols.weight, self.config
         size = (c.layers, 2, batch, slots, c.heads, c.width // c.heads)
         # Over 16 bits attention takes a CPU up to twice as long as over float32.
         dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
-        return torch.empty(size, dtype=dtype, device=weight.device)
+        return [KVCache(room) for room in torch.empty(size, dtype=dtype, device=weight.device)]
 
     def _run(self, x: Tensor, caches: list[KVCache], mask: Tensor | None) -> Tensor:
         for block, cache in zip(self.blocks, caches, strict=True):
