@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pipelines import device
@@ -433,9 +434,119 @@ def test_put_packs_the_large_layers_of_say_and_changes_nothing(mode, shape):
     torch.testing.assert_close(packed(x), plain(x), rtol=near, atol=near)
 
 
+@pytest.fixture
+def slow_mkl(monkeypatch):
+    """As on a processor whose AVX-512 MKL leaves unused."""
+    if not device._packs(torch.float32):
+        pytest.skip("oneDNN's layers are not used here")
+    monkeypatch.setattr(device, "_mkl_is_slow", lambda: True)
+
+
+def laid_out() -> dict[str, torch.Tensor]:
+    """Inputs of 300 numbers a row, as they may lie in memory."""
+    return {
+        "no rows": torch.randn(0, 300),
+        "no rows in a batch": torch.randn(2, 0, 300),
+        "a vector": torch.randn(300),
+        "a row": torch.randn(1, 300),
+        "rows": torch.randn(37, 300),
+        "a batch": torch.randn(2, 37, 300),
+        "a batch of batches": torch.randn(2, 3, 5, 300),
+        "transposed": torch.randn(2, 300, 37).transpose(1, 2),
+        "every other number": torch.randn(2, 37, 600)[..., ::2],
+        "one row repeated": torch.randn(1, 1, 300).expand(2, 37, 300),
+        "not from the beginning": torch.randn(2 * 37 * 300 + 1)[1:].view(2, 37, 300),
+    }
+
+
+@pytest.mark.parametrize("layout", laid_out())
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("stage", ["listen", "render"])
-def test_put_leaves_the_layers_of_other_stages_as_they_are(stage):
-    assert type(Placement().put(nn.Linear(*LARGE), stage)) is nn.Linear
+def test_direct_layers_of_other_stages_equal_plain_ones(slow_mkl, stage, bias, layout):
+    plain, x = nn.Linear(*LARGE, bias=bias), laid_out()[layout]
+    direct = Placement().put(copy.deepcopy(plain), stage)
+    assert type(direct) is device.Direct
+    truth, made = plain(x), direct(x)
+    assert made.shape == truth.shape and made.is_contiguous() and torch.equal(made, direct(x))
+    torch.testing.assert_close(made, truth, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 63])
+def test_rows_given_alone_equal_them_among_others(slow_mkl, rows):
+    direct, x = Placement().put(nn.Linear(*LARGE), "listen"), torch.randn(64, LARGE[0])
+    torch.testing.assert_close(direct(x[:rows]), direct(x)[:rows], rtol=1e-5, atol=1e-5)
+
+
+def test_direct_layers_read_their_weights_where_a_file_is_mapped(slow_mkl, tmp_path):
+    plain = nn.Sequential(nn.Linear(*LARGE), nn.Linear(LARGE[1], 5))
+    save_file(plain.state_dict(), tmp_path / "weights.safetensors")
+    mapped = load_file(tmp_path / "weights.safetensors")
+    network = copy.deepcopy(plain)
+    network.load_state_dict(mapped, assign=True)
+    network, x = Placement().put(network, "listen"), torch.randn(7, LARGE[0])
+    assert [type(layer) for layer in network] == [device.Direct, nn.Linear]
+    torch.testing.assert_close(network(x), plain(x), rtol=1e-5, atol=1e-5)
+    for name, tensor in network.state_dict().items():
+        assert tensor.data_ptr() == mapped[name].data_ptr() and torch.equal(tensor, plain.state_dict()[name])
+
+
+def test_weights_that_lie_otherwise_are_read_right_and_a_bias_with_gaps_is_left_alone(slow_mkl):
+    plain = nn.ModuleList(nn.Linear(*LARGE) for _ in range(3))
+    plain[0].weight = nn.Parameter(torch.randn(LARGE).t())
+    plain[1].weight = nn.Parameter(torch.randn(LARGE[1], 2 * LARGE[0])[:, ::2])
+    plain[2].bias = nn.Parameter(torch.randn(2 * LARGE[1])[::2])
+    network, x = Placement().put(plain, "listen"), torch.randn(7, LARGE[0])
+    assert [type(layer) for layer in network] == [device.Direct, device.Direct, nn.Linear]
+    for layer in network:
+        truth = nn.functional.linear(x, layer.weight, layer.bias)
+        torch.testing.assert_close(layer(x), truth, rtol=1e-5, atol=1e-4)
+    assert type(Placement().put(network[2], "say")) is nn.Linear
+
+
+def test_direct_layers_keep_tied_weights_tied(slow_mkl):
+    network = nn.ModuleDict({"a": nn.Linear(*LARGE), "b": nn.Linear(*LARGE)})
+    network["b"].weight = network["a"].weight
+    network = Placement().put(network, "render")
+    assert network["a"].weight is network["b"].weight and type(network["b"]) is device.Direct
+    assert not network["a"].training
+
+
+@pytest.mark.parametrize("mode", ["bfloat16", "float16"])
+def test_only_layers_in_float32_are_direct(slow_mkl, mode):
+    network = nn.ModuleDict({"exact": nn.Linear(*LARGE), "rest": nn.Linear(*LARGE)})
+    network["exact"].float32_only = True
+    network = Placement(render=mode).put(network, "render")
+    assert type(network["exact"]) is device.Direct and type(network["rest"]) is nn.Linear
+
+
+def test_gradients_go_through_a_direct_layer(slow_mkl):
+    plain, x = nn.Linear(*LARGE), torch.randn(3, LARGE[0], requires_grad=True)
+    direct = Placement().put(copy.deepcopy(plain), "render")
+    (truth,) = torch.autograd.grad(plain(x).square().sum(), x)
+    (made,) = torch.autograd.grad(direct(x).square().sum(), x)
+    torch.testing.assert_close(made, truth)
+    direct.requires_grad_(True)
+    truths = torch.autograd.grad(plain(x.detach()).square().sum(), list(plain.parameters()))
+    made = torch.autograd.grad(direct(x.detach()).square().sum(), list(direct.parameters()))
+    torch.testing.assert_close(made, truths)
+
+
+@pytest.mark.parametrize(
+    ("maker", "capability", "slow"),
+    [
+        ("AuthenticAMD", "AVX512", True),
+        ("AuthenticAMD", "AVX2", False),
+        ("GenuineIntel", "AVX512", False),
+    ],
+)
+@pytest.mark.parametrize("told", ["by Linux", "by Windows"])
+def test_layers_are_direct_where_mkl_leaves_avx512_unused(monkeypatch, told, maker, capability, slow):
+    facts = {"vendor_id": maker} if told == "by Linux" else {}
+    monkeypatch.setattr(device, "_cpu_facts", lambda: facts)
+    monkeypatch.setattr(device.platform, "processor", lambda: f"AMD64 Family 26 Model 2 Stepping 1, {maker}")
+    monkeypatch.setattr(device, "_packs", lambda dtype: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert (type(Placement().put(nn.Linear(*LARGE), "listen")) is device.Direct) == slow
 
 
 def test_what_is_put_for_say_holds_on_to_nothing_of_its_file():
@@ -459,7 +570,8 @@ def test_a_gradient_goes_through_a_packed_layer():
 
 def test_where_there_is_no_such_operation_layers_stay_as_they_are(monkeypatch):
     monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
-    assert type(Placement().put(nn.Linear(*LARGE), "say")) is nn.Linear
+    for stage in ("listen", "say", "render"):
+        assert type(Placement().put(nn.Linear(*LARGE), stage)) is nn.Linear
 
 
 def test_put_quantises_the_linear_weights_of_say_alone():
