@@ -500,7 +500,10 @@ def test_weights_that_lie_otherwise_are_read_right_and_a_bias_with_gaps_is_left_
     for layer in network:
         truth = nn.functional.linear(x, layer.weight, layer.bias)
         torch.testing.assert_close(layer(x), truth, rtol=1e-5, atol=1e-4)
-    assert type(Placement().put(network[2], "say")) is nn.Linear
+    truth = network[2](x)
+    said = Placement().put(network[2], "say")  # which copies the bias without its gaps
+    assert type(said) is device.Direct and said.bias.is_contiguous()
+    torch.testing.assert_close(said(x), truth, rtol=1e-5, atol=1e-4)
 
 
 def test_direct_layers_keep_tied_weights_tied(slow_mkl):
