@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipelines.hub import Setback
 from pipelines.install import EditionState, Own, Seen, Step, Store
 from pipelines.registry import Engines
 from pipelines.types import Cancelled, InputError, Run, Spec
-from webui import models_words, words
-from webui.jobs import trouble
+from webui import words
+from webui.jobs import known, trouble
 
 GLANCE = 0.25  # seconds that a look at the folders may take before the page stops waiting for it
 
@@ -66,11 +65,9 @@ class Work:
         """In the page's language, what kept it from its end; empty where nothing did."""
         if self.error is None:
             return ""
-        if isinstance(self.error, Setback):
-            return models_words.setback(page, self.error.kind, str(self.error), self.error.values)
         if isinstance(self.error, Cancelled):
             return words.say(page, "models.stopped")
-        return str(self.error)
+        return trouble(self.error, page)
 
 
 class Installing:
@@ -251,7 +248,7 @@ class Installing:
             try:
                 body()
             except Exception as error:
-                work.error = error if isinstance(error, InputError | Cancelled) else _logged(error)
+                work.error = known(error)
             finally:
                 work.ended = time.monotonic()
                 work.finished = True
@@ -275,8 +272,3 @@ class Installing:
         for place in list(self._engines.table):
             with self._engines.turn(place).held(Run(work.stopped, waiting)):
                 self._engines.release(engine, place)
-
-
-def _logged(error: Exception) -> InputError:
-    """What is nobody's fault but ours goes to the log, once, and the page tells where to look."""
-    return InputError(trouble(error, words.DEFAULT))

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipelines import audio, device
+from pipelines.hub import Setback
 from pipelines.types import Cancelled, InputError, Run, Unsound, Waveform
-from webui import words
+from webui import models_words, words
 from webui.sentences import told
 
 LOG = logging.getLogger("myna")
@@ -120,8 +121,34 @@ class Job:
         self.stage, self.done, self.total = stage, done, total
 
 
+class Unexpected(InputError):
+    """What is nobody's fault but ours: it is in the log, under `code`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(words.say(words.DEFAULT, "error.ours", code=code))
+        self.code = code
+
+
+def known(error: Exception) -> Exception:
+    """What `trouble` has a sentence for: `error`, or an `Unexpected` in its place, which logs it."""
+    if isinstance(error, InputError | Cancelled | Unsound) or device.out_of_memory(error) or _full(error):
+        return error
+    code = secrets.token_hex(3)
+    LOG.error("Unexpected, told to the page as %s", code, exc_info=error)
+    return Unexpected(code)
+
+
+def _full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def trouble(error: Exception, page: str) -> str:
     """One plain sentence about whatever happened; what is nobody's fault but ours goes to the log."""
+    error = known(error)
+    if isinstance(error, Unexpected):
+        return words.say(page, "error.ours", code=error.code)
+    if isinstance(error, Setback):
+        return models_words.setback(page, error.kind, str(error), error.values)
     if isinstance(error, InputError):
         return told(page, str(error))
     if isinstance(error, Cancelled):
@@ -129,10 +156,4 @@ def trouble(error: Exception, page: str) -> str:
     if isinstance(error, Unsound):
         LOG.warning("No sound: %s", error)
         return words.say(page, "error.unsound")
-    if device.out_of_memory(error):
-        return words.say(page, "error.memory")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return words.say(page, "error.disk")
-    code = secrets.token_hex(3)
-    LOG.error("Unexpected, told to the page as %s", code, exc_info=error)
-    return words.say(page, "error.ours", code=code)
+    return words.say(page, "error.disk" if _full(error) else "error.memory")

@@ -63,7 +63,7 @@ def coached(clip: Clip, licence: str, page: str) -> str:
     """What the coach says about a clip, each finding with the button that mends it."""
     length = words.say(page, "coach.seconds", seconds=clip.seconds, rate=clip.sample_rate)
     rows = "".join(_finding(finding, clip.engine, page) for finding in clip.findings)
-    said = words.say(page, "voice.licence", licence=licence) if clip.example else ""
+    said = words.say(page, "voice.licence", licence=told(page, licence)) if clip.example else ""
     line = f'<p class="licence">{escape(said)}</p>' if said else ""
     title = escape(words.say(page, "coach.heading"))
     fine = " fine" if [finding.kind for finding in clip.findings] == ["good"] else ""
@@ -139,10 +139,10 @@ def take(card: Card, page: str) -> str:
         f'<div class="spectrogram" role="img" aria-label="'
         f'{say("take.picture", top=card.top_hz / 1000, seconds=card.seconds)}" '
         f"style=\"--picture:url('{here}/spectrogram.png')\"><i></i></div>"
-        f'<dl class="figures">{_figures(card, say)}</dl>'
+        f'<dl class="figures">{_figures(card, say, page)}</dl>'
         f"{_notes((told(page, note) for note in card.notes), say)}{_again(card, say)}"
         f"<details><summary>{say('take.stages')}</summary>{_stages(card, say, page)}"
-        f"{_heard(card, say)}</details>"
+        f"{_heard(card, say, page)}</details>"
         '<footer class="actions">'
         f'<a class="button" href="{here}/take.wav" download="{name}.wav">{say("take.wav")}</a>'
         f'<a class="button" href="{here}/take.srt" download="{name}.srt">{say("take.subtitles")}</a>'
@@ -152,9 +152,9 @@ def take(card: Card, page: str) -> str:
     )
 
 
-def _heard(card: Card, say) -> str:
+def _heard(card: Card, say, page: str) -> str:
     lines = [say("take.heard", words=card.heard)] if card.heard else []
-    lines += [say("take.voice", facts=card.voice)] if card.voice else []
+    lines += [say("take.voice", facts=words.facts(page, card.voice))] if card.voice else []
     return "".join(f'<p class="hint">{line}</p>' for line in lines)
 
 
@@ -184,11 +184,10 @@ def _player(card: Card, here: str, say) -> str:
     )
 
 
-def _figures(card: Card, say) -> str:
+def _figures(card: Card, say, page: str) -> str:
     likeness = f"{card.similarity:.2f}" if card.similarity is not None else "–"
     loud = f"{card.loudness:.1f} LUFS" if math.isfinite(card.loudness) else "–"
-    asked, used = card.precision.get("requested", ""), card.precision.get("used", "")
-    shown = f"{used} ({asked})" if asked and asked != used else used
+    shown = words.precision(page, card.precision.get("requested", ""), card.precision.get("used", ""))
     figures = (
         ("take.engine", card.engine, ""),
         ("take.similarity", likeness, "take.similarity.hint"),
@@ -285,12 +284,12 @@ def engines(specs: Iterable[tuple[Spec, str | None]], page: str) -> str:
 
 
 def _engine(spec: Spec, missing: str | None, page: str) -> str:
-    state = missing or words.say(page, "engine.ready")
+    state = told(page, missing) if missing else words.say(page, "engine.ready")
     rows = (
-        ("engine.languages", ", ".join(name for name, _ in words.languages(page, spec))),
+        ("engine.languages", words.listed(page, [name for name, _ in words.languages(page, spec)])),
         ("engine.rate", f"{spec.sample_rate} Hz"),
         ("engine.state", state),
-        ("engine.source", spec.source),
+        ("engine.source", told(page, spec.source)),
     )
     body = "".join(f"<div><dt>{escape(words.say(page, k))}</dt><dd>{escape(v)}</dd></div>" for k, v in rows)
     about, _ = words.engine(page, spec)

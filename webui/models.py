@@ -18,6 +18,7 @@ from webui import markup, visitors, words
 from webui.choosing import plain
 from webui.installing import OWN, Installing, Work
 from webui.jobs import trouble
+from webui.sentences import told
 from webui.serving import AT_ONCE, page_of
 
 GLANCE = 0.7  # seconds between two looks of a page at what goes on
@@ -231,8 +232,8 @@ def _named(page: str, key: str, otherwise: str) -> str:
 
 def _embedded(spec: Spec, missing: str | None, work: Work | None, page: str) -> dict[str, str]:
     state = "busy" if work and not work.finished else "missing" if missing else "installed"
-    lack = missing or words.say(page, "models.ready")
-    source = f"{words.say(page, 'engine.source')}: {spec.source}"
+    lack = told(page, missing) if missing else words.say(page, "models.ready")
+    source = words.say(page, "models.source", source=told(page, spec.source))
     button = _button("unpack", words.say(page, "models.unpack"), "first") if missing else ""
     html = (
         f"{_top(escape(spec.title), state, page)}"
@@ -261,7 +262,7 @@ def _card(
         f'<p class="note">{_named(page, f"edition.{engine}.{edition.name}", "")}</p>'
         f'<p class="lack">{escape(_lack(state, page))}</p>{_trouble(work, page)}<div class="live"></div>'
         f"{_parts(engine, state, page)}"
-        f'<p class="licence">{escape(words.say(page, "models.licence", licence=_licences(state)))}</p>'
+        f'<p class="licence">{escape(words.say(page, "models.licence", licence=_licences(state, page)))}</p>'
         f'<footer class="actions">{_buttons(installing, catalogue, state, now, chosen, page)}</footer>'
     )
     return {
@@ -270,12 +271,16 @@ def _card(
     }  # fmt: skip
 
 
-def _licences(state: EditionState) -> str:
+def _licences(state: EditionState, page: str) -> str:
     """Each licence once, with those who gave it."""
     owners: dict[str, dict[str, None]] = {}
     for part in state.parts:
         owners.setdefault(part.part.licence, {})[part.part.owner] = None
-    return ", ".join(f"{licence} ({', '.join(names)})" for licence, names in owners.items())
+    given = [
+        words.say(page, "models.licence.of", licence=licence, owners=words.listed(page, list(names)))
+        for licence, names in owners.items()
+    ]
+    return words.listed(page, given)
 
 
 def _lack(state: EditionState, page: str) -> str:
@@ -315,14 +320,13 @@ def _buttons(
 
 def _removing(installing: Installing, catalogue: Catalogue, state: EditionState, page: str) -> str:
     """The button that asks first; none where other versions need all of it."""
-    folders = ", ".join(
-        place.name for place in installing.store.removable(catalogue.engine, state.edition.name)
-    )
+    engine, edition = catalogue.engine, state.edition
+    folders = [place.name for place in installing.store.removable(engine, edition.name)]
     if not folders:
         return ""
-    title = f"{catalogue.title} {state.edition.title}"
-    question = words.say(page, "models.remove.ask", title=title, folders=folders)
-    name = f"ask-{catalogue.engine}-{state.edition.name}"
+    title = f"{catalogue.title} {words.named(page, f'title.{engine}.{edition.name}', edition.title)}"
+    question = words.say(page, "models.remove.ask", title=title, folders=words.listed(page, folders))
+    name = f"ask-{engine}-{edition.name}"
     yes = _button("remove", words.say(page, "models.remove.yes"), "quiet")
     return _asking(words.say(page, "models.remove"), name, question, yes, page)
 
@@ -427,7 +431,7 @@ def _keyed(act: str, key: str, text: str, label: str = "", kind: str = "") -> st
 
 
 def _unused(files: tuple[Seen, ...], page: str) -> dict[str, str]:
-    rows = "".join(f"<li>{escape(file.trouble)}</li>" for file in files)
+    rows = "".join(f"<li>{escape(told(page, file.trouble))}</li>" for file in files)
     html = f'<h3>{escape(words.say(page, "models.unused"))}</h3><ul>{rows}</ul><div class="live"></div>'
     return {"name": "?", "tag": "article", "kind": "model unused", "html": html, "live": ""}
 

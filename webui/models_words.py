@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from webui.sentences import told
+
 TEXTS: Mapping[str, tuple[str, str]] = {
     "tab.models": ("Models", "模型"),
     "models.heading": ("Models", "模型"),
@@ -64,6 +66,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "models.copy.file": ("Copy the name {name}", "复制名称 {name}"),
     "models.copied": ("Copied", "已复制"),
     "models.licence": ("Licence: {licence}", "许可：{licence}"),
+    "models.licence.of": ("{licence} ({owners})", "{licence}（{owners}）"),
+    "models.source": ("Weights: {source}", "权重：{source}"),
     "models.unused": ("Files that are not used", "未使用的文件"),
     "models.own.heading": ("Files of your own", "您自己的文件"),
     "models.own.hint": (
@@ -184,4 +188,8 @@ CHINESE_SETBACKS: Mapping[str, str] = {
 
 def setback(page: str, kind: str, english: str, values: Mapping[str, str]) -> str:
     """A setback's sentence in the page's language."""
-    return CHINESE_SETBACKS[kind].format(**values) if page == "zh" else english
+    if page != "zh":
+        return english
+    files = "、".join(values.get("files", "").split(", "))
+    parts = {name: told(page, value) for name, value in values.items()} | {"files": files}
+    return CHINESE_SETBACKS[kind].format(**parts)

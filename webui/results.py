@@ -44,7 +44,7 @@ def comparison(found: Comparison, token: str, page: str) -> str:
         f'<button type="button" class="big" data-do="blind">{say("compare.blind")}</button>' if pairs else ""
     )
     parts = [_listen(found, say, page)] if pairs else []
-    parts += [_figures(found, say, page), _more(found, say)]
+    parts += [_figures(found, say, page), _more(found, say, page)]
     return (
         f'<article class="comparison" data-run="{escape(token)}">{halted}'
         f'<div class="modes">{cards}</div>'
@@ -352,16 +352,27 @@ def _memory(cost: Cost) -> str:
     return f'<td class="number"><b>{cost.weights / 1e6:.0f} MB</b>{share}</td>'
 
 
-def _more(found: Comparison, say: Say) -> str:
+def _more(found: Comparison, say: Say, page: str) -> str:
     made = say("compare.made", count=len(found.takes), texts=len(found.plan.texts), place=found.place)
-    missing = [f"{mode} {kind}".strip() + f": {why}" for (mode, kind), why in found.absent.items()]
-    missing += [f"{key.mode} {key.stage}".strip() + f": {why}" for key, why in found.silent.items()]
+    absent = [(mode, f"compare.absent.{kind}", why) for (mode, kind), why in found.absent.items()]
+    silent = [(key.mode, f"stage.{key.stage}", why) for key, why in found.silent.items()]
+    missing = [_missing(*row, page) for row in (*absent, *silent)]
     left_out = f"<h4>{say('compare.left_out')}</h4>{_list(dict.fromkeys(missing))}" if missing else ""
-    notes = f"<h4>{say('take.notes')}</h4>{_list(found.notes)}" if found.notes else ""
+    notes = (
+        f"<h4>{say('take.notes')}</h4>{_list(told(page, note) for note in found.notes)}"
+        if found.notes
+        else ""
+    )
     return (
         f'<details data-part="more"><summary>{say("compare.more")}</summary>'
         f'<div class="prose"><p>{made}</p>{left_out}{notes}</div></details>'
     )
+
+
+def _missing(mode: str, key: str, why: str, page: str) -> str:
+    """What was not made, and why; `key` names the part of the mode, none where it ends with its dot."""
+    part = "" if key.endswith(".") else words.say(page, key)
+    return words.say(page, "compare.why", what=f"{mode} {part}".strip(), why=told(page, why))
 
 
 def _list(rows: Iterable[str]) -> str:

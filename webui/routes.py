@@ -147,7 +147,7 @@ def _answering(work: Callable[[str, dict[str, object]], dict[str, object]]) -> C
             return Response(status_code=404)
         page = words.language(request.headers.get("accept-language"))
         try:
-            told = await asyncio.to_thread(work, page, await _sent(request))
+            told = await asyncio.to_thread(work, page, await _sent(request, page))
         except Exception as error:
             status = 400 if isinstance(error, InputError) else 500
             return JSONResponse({"error": trouble(error, page)}, status, headers=PRIVATE)
@@ -156,19 +156,19 @@ def _answering(work: Callable[[str, dict[str, object]], dict[str, object]]) -> C
     return handle
 
 
-async def _sent(request: Request) -> dict[str, object]:
+async def _sent(request: Request, page: str) -> dict[str, object]:
     """The body's JSON object, and the token of the address."""
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > BODY:
-            raise InputError("The page sent more than it should; load it again.")
+            raise InputError(words.say(page, "error.sent"))
     try:
         sent = json.loads(body) if body else {}
     except ValueError:
         sent = None
     if not isinstance(sent, dict):
-        raise InputError("The page sent something else than it should; load it again.")
+        raise InputError(words.say(page, "error.sent"))
     return sent | request.path_params
 
 

@@ -15,6 +15,7 @@ from webui.choosing import plain
 from webui.clone import Screen
 from webui.handlers import Desk
 from webui.jobs import trouble
+from webui.sentences import told
 from webui.serving import AT_ONCE, QUIET, page_of
 
 NOTHING = {"device": "auto", "precision": "auto"}
@@ -95,7 +96,7 @@ def choices(desk: Desk, device: str, precision: str, page: str) -> tuple[dict, d
     """Updates for the two radios, each choice labelled with its verdict and figures."""
     automatic = desk.choice(Wish("auto", "auto"))
     places = [(words.say(page, "settings.auto.is", used=automatic.placement.device), "auto")]
-    places += [(f"{place} — {hardware.describe(place)}", place) for place in desk.table]
+    places += [(f"{place} — {told(page, hardware.describe(place))}", place) for place in desk.table]
     here = desk.choice(Wish(device, "auto"))
     modes = [(words.say(page, "settings.auto.is", used=here.placement.say), "auto")]
     modes += [(labelled(desk, here.placement.device, mode, page), mode) for mode in MODES]
@@ -108,7 +109,7 @@ def labelled(desk: Desk, place: str, mode: str, page: str) -> str:
     said = [words.say(page, f"verdict.{verdict.verdict}")]
     if verdict.speed is not None and mode != "float32":
         said.append(words.say(page, "verdict.faster", speed=verdict.speed))
-    return f"{mode} — {markup.SIGNS[verdict.verdict]} {', '.join(said)}"
+    return f"{mode} — {markup.SIGNS[verdict.verdict]} {words.listed(page, said)}"
 
 
 def _wire(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pipelines.coach import Finding
 from pipelines.types import Spec
 from webui import models_words
+from webui.sentences import told
 
 DEFAULT = "en"
 
@@ -196,6 +197,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "已重做：这次字节不同（{other}）。此后有东西变了，请看配方里的 machine 和 placement。",
     ),
     "take.heard": ("The clip was heard as: {words}", "片段听到的内容：{words}"),
+    "fact.reference": ("reference: {told}", "参考录音：{told}"),
+    "fact.blend": ("blend: {told}", "混合：{told}"),
+    "fact.transcript": ("transcript: {told}", "片段里说的话：{told}"),
+    "fact.refined": ("refined: {told}", "细化：{told}"),
     "take.voice": ("How the voice was made: {facts}", "声音的制作：{facts}"),
     "take.delete": ("Delete", "删除"),
     "take.deleted": ("The take is deleted.", "已删除。"),
@@ -238,6 +243,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "程序出了问题。您的结果都没有丢失；详情写在运行 Myna 的终端里，编号 {code}。",
     ),
     "error.title": ("Sorry", "抱歉"),
+    "error.sent": (
+        "The page sent something else than it should; load it again.",
+        "页面发来的内容不对，请重新载入页面。",
+    ),
     "error.gone": ("This take is no longer here.", "这条结果已不在了。"),
     "error.no_mend": ("This clip cannot be mended that way.", "这个片段不能这样修整。"),
     "mic.refused": (
@@ -358,6 +367,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "compare.seed": ("Seed", "种子"),
     "compare.first": ("A", "A"),
     "compare.second": ("B", "B"),
+    "compare.why": ("{what}: {why}", "{what}：{why}"),
+    "compare.absent.forced": ("forced", "预期"),
+    "compare.absent.locked": ("locked", "相同单元"),
+    "compare.absent.noise": ("noise", "对照"),
     "compare.group.free": ("Said by each itself", "各自重新说"),
     "compare.group.locked": ("float32's melody, only rendered anew", "float32 的语调，只重新合成"),
     "compare.group.alone": ("One stage lowered alone", "只降低一个阶段"),
@@ -673,6 +686,40 @@ def listed(page: str, names: Sequence[str]) -> str:
     return ("、" if page == "zh" else ", ").join(names)
 
 
+def facts(page: str, english: str) -> str:
+    """What an engine says of how it made a voice, as "name: words; name: words", in the page's language.
+
+    >>> facts("zh", "blend: 3 of 7 basis voices; refined: 9 of 12 steps")
+    '混合：7 个基础声音中的 3 个；细化：共 12 步，完成 9 步'
+    """
+    if page != "zh":
+        return english
+    names = "|".join(key.removeprefix("fact.") for key in TEXTS if key.startswith("fact."))
+    facts = re.split(rf"; (?=(?:{names}): )", english)
+    return "；".join(_fact(page, *fact.partition(": ")).rstrip("。") for fact in facts)
+
+
+def _fact(page: str, name: str, colon: str, words: str) -> str:
+    key = f"fact.{name}"
+    return say(page, key, told=told(page, words)) if key in TEXTS else f"{name}{colon}{words}"
+
+
+def precision(page: str, asked: str, used: str) -> str:
+    """The precision of a take, and the one that was asked for where it is another.
+
+    >>> precision("zh", "auto", "listen float32, say int8, render float32")
+    '听 float32、说 int8、合成 float32（自动）'
+    """
+    if page != "zh":
+        return f"{used} ({asked})" if asked and asked != used else used
+    modes = [part.rpartition(" ") for part in used.split(", ")]
+    shown = listed(
+        page, [f"{say(page, f'stage.{stage}')} {mode}" if stage else mode for stage, _, mode in modes]
+    )
+    other = say(page, "settings.auto") if asked == "auto" else asked
+    return f"{shown}（{other}）" if asked and asked != used else shown
+
+
 def measure(page: str, name: str, label: str, sentence: str) -> tuple[str, str]:
     """A measure's label and sentence in the page's language; English where none is written."""
     return CHINESE_MEASURES.get(name, (label, sentence)) if page == "zh" else (label, sentence)
@@ -699,8 +746,8 @@ def card(page: str, level: str, sounds: str, costs: str, cost: object) -> tuple[
     """A mode's two sentences in the page's language: how it sounds and what it costs."""
     if page != "zh":
         return sounds, costs
-    told = CHINESE_LEVELS.get(level, sounds)
-    return told, costs if cost is None else _cost(cost)
+    heard = CHINESE_LEVELS.get(level) or told(page, sounds)
+    return heard, told(page, costs) if cost is None else _cost(cost)
 
 
 def _cost(cost) -> str:
@@ -730,9 +777,9 @@ def finding(page: str, found: Finding, engine: str) -> tuple[str, str | None]:
     """The coach's sentence and its button's label in the page's language; English where none is written."""
     if page != "zh" or found.kind not in CHINESE_FINDINGS:
         return found.words, found.mend
-    told = CHINESE_FINDINGS[found.kind].format(**found.values)
+    said = CHINESE_FINDINGS[found.kind].format(**found.values)
     if found.kind == "overlong":
         if engine not in CHINESE_OVERLONG:
             return found.words, CHINESE_MENDS[found.kind]
-        told += CHINESE_OVERLONG[engine]
-    return told, CHINESE_MENDS.get(found.kind, found.mend) if found.mend else None
+        said += CHINESE_OVERLONG[engine]
+    return said, CHINESE_MENDS.get(found.kind, found.mend) if found.mend else None
