@@ -165,8 +165,13 @@ def test_files_that_are_put_there_are_used_and_removing_asks_first(address, visi
     assert len(hub.asked) == asked
 
 
-def test_what_goes_wrong_is_said_in_the_visitors_language(address, visit, hub):
+def test_what_goes_wrong_is_said_in_the_visitors_language(address, visit, hub, folder):
+    odd = folder / "models" / "official" / "voice\a.pth"
+    odd.parent.mkdir(exist_ok=True)
+    odd.write_bytes(b"TOY mouth one\n")
     page = models(visit(address, locale="zh-CN"), "模型")
+    expect(page.locator(".unused")).to_contain_text("voice�.pth 的文件名无法显示，请改名。")
+    odd.unlink()
     hub.status = 503
     card(page, "letters").get_by_role("button").filter(has_text="安装").click()
     said = models_words.CHINESE_SETBACKS["refused"].format(

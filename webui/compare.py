@@ -169,7 +169,7 @@ def _voice(desk: Desk, path: str | None, ticked: bool, spec: Spec, page: str) ->
         return [markup.notice(trouble(error, page)), gr.update(visible=False)]
     said = words.say(page, "compare.voice.example" if example else "compare.voice.clip", seconds=seconds)
     if len(desk.engines.names()) > 1:
-        said += " " + words.say(page, "compare.engine", title=spec.title)
+        said = words.after(page, said, words.say(page, "compare.engine", title=spec.title))
     return [markup.hint(said), gr.update(visible=not example, value=ticked)]
 
 

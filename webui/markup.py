@@ -233,10 +233,15 @@ def _stages(card: Card, say, page: str) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{say("take.stages")}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         f'<p class="hint">{escape(reason)}</p>'
-        f'<p class="hint">{say("take.similarity")}: {say("take.similarity.hint")}</p>'
-        f'<p class="hint">{say("take.rtf")}: {say("take.rtf.hint")}</p>'
+        f'<p class="hint">{_explained("take.similarity", page)}</p>'
+        f'<p class="hint">{_explained("take.rtf", page)}</p>'
         f'<p class="hash">sha256 {card.sha256}</p>'
     )
+
+
+def _explained(key: str, page: str) -> str:
+    hint = words.say(page, f"{key}.hint")
+    return escape(words.say(page, "take.explained", name=words.say(page, key), hint=hint))
 
 
 # --- settings -----------------------------------------------------------------------------

@@ -216,9 +216,9 @@ def _all_cards(installing: Installing, page: str, may: bool) -> Iterator[dict[st
 
 
 def _head(catalogue: Catalogue, page: str) -> dict[str, str]:
-    home = words.say(page, "models.from", home=catalogue.home)
-    said = _named(page, f"edition.{catalogue.engine}", "")
-    html = f'<h2>{escape(catalogue.title)}</h2><p class="hint">{said} {escape(home)}</p>'
+    home = escape(words.say(page, "models.from", home=catalogue.home))
+    said = words.after(page, _named(page, f"edition.{catalogue.engine}", ""), home)
+    html = f'<h2>{escape(catalogue.title)}</h2><p class="hint">{said}</p>'
     return {
         "name": catalogue.engine, "tag": "header", "kind": "engine",
         "html": f'{html}<div class="live"></div>', "live": "",
@@ -293,7 +293,7 @@ def _lack(state: EditionState, page: str) -> str:
     else:
         said = words.say(page, f"models.lack.{state.state}", size=size)
     begun = sum(part.fetched for part in state.missing)
-    return f"{said} {words.say(page, 'models.resume', size=told_bytes(begun))}" if begun else said
+    return words.after(page, said, words.say(page, "models.resume", size=told_bytes(begun)) if begun else "")
 
 
 def _buttons(

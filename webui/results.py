@@ -184,7 +184,7 @@ def pair(ready: Pair, page: str) -> str:
         f"<figure><figcaption>{say('compare.apart')}</figcaption>{_parting(ready, say)}</figure>"
         '<i class="head" aria-hidden="true"></i>'
         f'<input type="range" min="0" max="1000" value="0" aria-label="{say("take.position")}"></div>'
-        f'<p class="hint">{_apart(ready, say)} {say("compare.scale", **_span(ready))}</p>'
+        f'<p class="hint">{words.after(page, _apart(ready, say), say("compare.scale", **_span(ready)))}</p>'
         f'<p class="hint">{_difference(ready, say)}</p></div>'
     )
 

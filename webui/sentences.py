@@ -310,10 +310,10 @@ CHINESE: Mapping[str, str] = {
         "也不是说话人验证模型或声码器。"
     ),
     "{name} is a speaker (s1) for {#count} phones; v1 has {one}, all others have {*others}.": (
-        "{name} 是 {#count} 个音素的说话模型（s1）；v1 应为 {one} 个，其他版本为 {*others} 个。"
+        "{name} 是 {#count} 个音素的说话模型（s1）；v1 为 {one} 个，其他版本为 {*others} 个。"
     ),
     "{name} is a decoder (s2) for {#count} phones; v1 has {one}, all others have {*others}.": (
-        "{name} 是 {#count} 个音素的解码器（s2）；v1 应为 {one} 个，其他版本为 {*others} 个。"
+        "{name} 是 {#count} 个音素的解码器（s2）；v1 为 {one} 个，其他版本为 {*others} 个。"
     ),
     "{name} is a LoRA, which only changes a decoder (s2) of {#version}: convert the published "
     "{base}.pth first.": (
@@ -363,15 +363,16 @@ CHINESE: Mapping[str, str] = {
     "Several sentences at once; in int8 they share their rounding.": (
         "几句一起说；在 int8 下它们共用同一舍入尺度。"
     ),
-    "Said {tries} times, and none was of a likely length: words may be missing or repeated.": (
-        "说了 {tries} 次，长度都不合理：可能漏字或重复。"
+    "Said {tries} times, and none was of a likely length: words may be missing or repeated. ({text})": (
+        "说了 {tries} 次，长度都不合理：可能漏字或重复。（{text}）"
     ),
-    "Said {tries} times, since at first words were swallowed or it did not end.": (
-        "说了 {tries} 次，因为起初吞字或停不下来。"
+    "Said {tries} times, since at first words were swallowed or it did not end. ({text})": (
+        "说了 {tries} 次，因为起初吞字或停不下来。（{text}）"
     ),
     "It was heard while it was being said, so it could not be said again, and its length is not a likely "
-    "one: words may be missing or repeated.": ("这句边说边播，无法重说，而长度不合理：可能漏字或重复。"),
-    "{+note} ({text})": "{+note}（{text}）",
+    "one: words may be missing or repeated. ({text})": (
+        "这句边说边播，无法重说，而长度不合理：可能漏字或重复。（{text}）"
+    ),
     "{+scripts} cannot be read and is left out: {text}": "{+scripts}无法朗读，已略过：{text}",
     "{*names} script": "{*names}字符",
     "No sound is known for: {marks}": "不知道读音，已略过：{marks}",

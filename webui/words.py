@@ -158,6 +158,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "take.position": ("Position", "播放位置"),
     "take.seconds": ("{seconds:.1f} s", "{seconds:.1f} 秒"),
     "take.similarity": ("Likeness", "相似度"),
+    "take.explained": ("{name}: {hint}", "{name}：{hint}"),
     "take.similarity.hint": (
         "Cosine between clip and take by the engine's own speaker encoder; the same person's other clips "
         "reach about 0.9.",
@@ -718,6 +719,11 @@ def precision(page: str, asked: str, used: str) -> str:
     )
     other = say(page, "settings.auto") if asked == "auto" else asked
     return f"{shown}（{other}）" if asked and asked != used else shown
+
+
+def after(page: str, *sentences: str) -> str:
+    """Sentences one after the other, as the page's language does it; empty ones are left out."""
+    return ("" if page == "zh" else " ").join(filter(None, sentences))
 
 
 def measure(page: str, name: str, label: str, sentence: str) -> tuple[str, str]:
