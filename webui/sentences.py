@@ -360,9 +360,6 @@ CHINESE: Mapping[str, str] = {
     ),
     "Left out: {text} ({+error})": "已略过：{text}（{+error}）",
     "Several sentences at once.": "几句一起说。",
-    "Several sentences at once; in int8 they share their rounding.": (
-        "几句一起说；在 int8 下它们共用同一舍入尺度。"
-    ),
     "Said {tries} times, and none was of a likely length: words may be missing or repeated. ({text})": (
         "说了 {tries} 次，长度都不合理：可能漏字或重复。（{text}）"
     ),
