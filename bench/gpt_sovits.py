@@ -1,6 +1,6 @@
 """How quick GPT-SoVITS's speaking model is here, as ratios measured side by side in one run.
 
-    python -m bench.gpt_sovits [--steps 125] [--rounds 5] [--threads 1] [--out FILE.json]
+    python -m bench.gpt_sovits [--steps 125] [--rounds 5] [--threads 1] [--device cpu] [--out FILE.json]
 
 The official sizes with random weights. Every round says a sentence anew in each way, in turn: 125 tokens
 are 5 s. The naive way is the one that GPT-SoVITS's own program goes: float32, plain linear layers, keys and
@@ -8,8 +8,8 @@ values joined anew in every step. Beside them, in the same rounds, memory is rea
 bytes at once as float32's weights have; the quickest of them is what memory allows, and what float32 reaches
 of it is told, of the weights alone and with the keys and values that a step reads besides.
 
-With one thread seconds are those of the process, which another program on the machine disturbs less than
-those of the clock; with more they are the clock's, and want a quiet machine.
+On a CPU with one thread seconds are those of the process, which another program on the machine disturbs less
+than those of the clock; else they are the clock's, and want a quiet machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipelines.engines.gpt_sovits.speaker import Speaker, positions
 
 PHONES, PROMPT = 60, 125  # a sentence and a reference of about 5 s each
 BATCH = 4
-MODES = ("float32", "bfloat16", "int8")
+MODES = {"cpu": ("float32", "bfloat16", "int8"), "cuda": ("float32", "bfloat16", "float16")}
 READS: dict[str, Callable[[Tensor], Tensor]] = {  # of (rows, width) float32
     "a sum": torch.sum,
     "a dot product": lambda matrix: torch.dot(matrix.flatten(), matrix.flatten()),
@@ -75,14 +75,15 @@ class Naive:
         self._position += 1
 
 
-def ways(whole: Speaker, most: int) -> dict[str, Way]:
-    """What says sentences of up to `most` tokens, by name."""
+def ways(whole: Speaker, most: int, device: str) -> dict[str, Way]:
+    """What says sentences of up to `most` tokens on a device, by name."""
     c = whole.config
     phones, prompt = torch.arange(PHONES) % c.symbols, torch.arange(PROMPT) % c.tokens
-    token = torch.zeros(1, dtype=torch.int64)
+    token = torch.zeros(1, dtype=torch.int64, device=device)
+    plain = copy.deepcopy(whole).to(device)
 
     def naive() -> Step:
-        said = Naive(whole, phones, prompt)
+        said = Naive(plain, phones, prompt)
         return lambda: said.step(token)
 
     def begun(speaker: Speaker, rows: int) -> Step:
@@ -90,8 +91,8 @@ def ways(whole: Speaker, most: int) -> dict[str, Way]:
         return lambda: speaker.step(speech, token.expand(rows))
 
     found: dict[str, Way] = {"naive": (1, naive)}
-    for mode in MODES:
-        speaker = Placement(say=mode).put(copy.deepcopy(whole), "say")
+    for mode in MODES[torch.device(device).type]:
+        speaker = Placement(device, say=mode).put(copy.deepcopy(whole), "say")
         for rows in (1, BATCH):
             name = mode if rows == 1 else f"{mode}, {rows} sentences"
             found[name] = rows, lambda s=speaker, r=rows: begun(s, r)
@@ -104,35 +105,41 @@ def weights(speaker: Speaker) -> int:
     return sum(layer.weight.numel() for layer in (*blocks, speaker.head))
 
 
-def timed(found: dict[str, Way], steps: int, rounds: int) -> dict[str, list[float]]:
+def timed(found: dict[str, Way], steps: int, rounds: int, device: str) -> dict[str, list[float]]:
     """Seconds a token in each way, one figure a round; in each round every way says one sentence."""
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    cpu = torch.device(device).type == "cpu"
+    clock = time.process_time if cpu and torch.get_num_threads() == 1 else time.perf_counter
+    wait = (lambda: None) if cpu else (lambda: torch.cuda.synchronize(device))
     seconds: dict[str, list[float]] = {name: [] for name in found}
     for _ in range(rounds):
         for name, (tokens, begin) in found.items():
             step = begin()
             step()
+            wait()
             started = clock()
             for _ in range(steps):
                 step()
+            wait()
             seconds[name].append((clock() - started) / steps / tokens)
     return seconds
 
 
-def measure(config: SpeakerConfig, steps: int, rounds: int) -> dict[str, dict[str, float | str]]:
+def measure(
+    config: SpeakerConfig, steps: int, rounds: int, device: str = "cpu"
+) -> dict[str, dict[str, float | str]]:
     """For each way: tokens a second, and as a multiple of the naive way's, the median over the rounds.
 
     "memory" is what reading allows: see `allowed`.
     """
     torch.manual_seed(0)
     whole = Speaker(config).eval().requires_grad_(False)
-    found = ways(whole, steps + 1)
-    matrix = torch.randn(weights(whole) // config.width, config.width)
+    found = ways(whole, steps + 1, device)
+    matrix = torch.randn(weights(whole) // config.width, config.width, device=device)
     reads: dict[str, Way] = {
         name: (1, lambda read=read: lambda: torch.inference_mode()(read)(matrix))
         for name, read in READS.items()
     }
-    seconds = timed(found | reads, steps, rounds)
+    seconds = timed(found | reads, steps, rounds, device)
     naive = seconds["naive"]
     figures: dict[str, dict[str, float | str]] = {
         name: {
@@ -194,10 +201,11 @@ def main(arguments: list[str] | None = None, config: SpeakerConfig | None = None
     flags.add_argument("--steps", type=int, default=125, help="tokens of one way in a round")
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--threads", type=int, default=1)
+    flags.add_argument("--device", default="cpu", help="cpu, or an NVIDIA card: cuda:0")
     flags.add_argument("--out", type=Path, help="write the figures as JSON too")
     options = flags.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    figures = measure(config or SpeakerConfig(), options.steps, options.rounds)
+    figures = measure(config or SpeakerConfig(), options.steps, options.rounds, options.device)
     print(told(figures))
     if options.out:
         options.out.write_text(json.dumps(figures, indent=1))

@@ -113,19 +113,21 @@ class Placement:
         The module is changed in place; use what is returned. A submodule with the attribute
         `float32_only = True` keeps float32, whatever the stage's precision. Of an int8 stage the `nn.Linear`
         weights are quantised: such a layer has no `weight` tensor any more, so a network takes its dtype from
-        another parameter (a norm's, an embedding's). On a CPU, where weights are not float16, a module with a
-        method `settle` then lays them as it reads them; of `say` the large `nn.Linear` layers of any other
-        become `Packed`, where there is such an operation. Those that are left in float32 become `Direct`,
-        where that is faster.
+        another parameter (a norm's, an embedding's). A module with a method `settle` then makes ready for its
+        device. On a CPU the large `nn.Linear` layers of another that is for `say` become `Packed`, where
+        there is such an operation; those that are left in float32 become `Direct`, where that is faster.
         """
         _settle_cuda(self.device)
         module = module.eval().requires_grad_(False)
         _cast(module, torch.device(self.device), self.dtype(stage))
         if self.mode(stage) == "int8":
             module = _quantised(module)
+        settles = hasattr(module, "settle")
         if self.device != "cpu":
+            if settles:
+                module.settle()
             return module
-        if hasattr(module, "settle") and self.mode(stage) != "float16":
+        if settles:
             module = _settled(module)
         elif stage == "say" and self.mode(stage) != "int8" and _packs(self.dtype(stage)):
             # What is not packed is copied, so that the file it was mapped from leaves memory. Other stages

@@ -40,7 +40,8 @@ def compiled(mode: str, seed: int = 0) -> tuple[nn.ModuleDict, Compiled]:
 
 def steps(step: Compiled, x: Tensor, starts: Sequence[int], threads: int = 1) -> Tensor:
     """(N, B, width) position by position: (N, B, symbols). Row i looks at nothing before `starts[i]`."""
-    memory = step.memory(step.room(x.shape[1], len(x)).zero_(), 0, starts)
+    memory = step.memory(x.shape[1], len(x), 0, starts)
+    memory.room.zero_()
     memory.threads = threads
     return torch.stack([step.step(row, memory) for row in x])
 
@@ -76,7 +77,8 @@ def test_a_row_does_not_look_before_its_start():
     x = noise(12, 2, WIDTH)
     whole = steps(step, x[5:, [1]], [0])
     for before in (0.0, math.nan):
-        memory = step.memory(step.room(2, 12).fill_(before), 5, [5, 5])
+        memory = step.memory(2, 12, 5, [5, 5])
+        memory.room.fill_(before)
         made = torch.stack([step.step(row, memory) for row in x[5:]])
         torch.testing.assert_close(made[:, [1]], whole, rtol=1e-5, atol=1e-5)
 
@@ -104,7 +106,8 @@ def test_two_at_once_with_several_threads_each_come_to_an_end():
 def test_it_goes_on_with_the_rows_that_are_kept():
     _, step = compiled("float32")
     x = noise(9, 4, WIDTH)
-    memory = step.memory(step.room(4, 9).zero_(), 0, [0, 1, 2, 0])
+    memory = step.memory(4, 9, 0, [0, 1, 2, 0])
+    memory.room.zero_()
     for row in x[:4]:
         step.step(row, memory)
     memory.keep(torch.tensor([2, 0]))
@@ -140,7 +143,7 @@ def test_int8_is_rounded_by_row_and_nothing_else_is():
 
 def test_a_full_memory_says_so():
     _, step = compiled("float32")
-    memory = step.memory(step.room(1, 2), 0, [0])
+    memory = step.memory(1, 2, 0, [0])
     for row in noise(2, 1, WIDTH):
         step.step(row, memory)
     with pytest.raises(ValueError, match="2 slots, and 3 are needed"):

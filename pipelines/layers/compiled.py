@@ -75,7 +75,7 @@ class Memory:
     of the batch, and looks at the slots from `starts[i]` on. Made for one request.
     """
 
-    room: Array
+    room: Tensor
     rows: Array
     starts: Array
     length: int
@@ -121,31 +121,23 @@ class Compiled:
         """Channels between the blocks."""
         return self.weights.qkv.shape[2]
 
-    def room(self, batch: int, slots: int) -> Tensor:
-        """Where keys and values go: (blocks, 2, batch, slots + 3, heads, D) float32, not filled."""
-        size = self.width // self.heads
-        # Slots are looked at in groups, the last of which may go over the end.
-        return _empty((len(self.weights.qkv), 2, batch, slots + GROUP - 1, self.heads, size), torch.float32)
+    def memory(self, batch: int, slots: int, length: int, starts: Sequence[int]) -> Memory:
+        """Room for `slots` of each row; row i looks at those from `starts[i]` on.
 
-    def memory(self, room: Tensor, length: int, starts: Sequence[int]) -> Memory:
-        """Go on behind the `length` slots that are in `room`, row i looking at those from `starts[i]` on."""
-        batch, slots = room.shape[2:4]
+        Steps go on behind the first `length`, which are for the caller to fill: see `Memory`.
+        """
         rows = 1 if batch == 1 else _whole_groups(batch)
-        threads = min(torch.get_num_threads(), self.heads)
-        hidden = self.weights.up.shape[1]
+        hidden, size = self.weights.up.shape[1], self.width // self.heads
+        # Slots are looked at in groups, the last of which may go over the end.
+        room = _empty((len(self.weights.qkv), 2, batch, slots + GROUP - 1, self.heads, size), torch.float32)
         scratch = Scratch(
             *(np.zeros((rows, n), F) for n in (3 * self.width, self.width, hidden, self.width)),
             np.zeros((self.heads, _whole_groups(slots)), F),
             np.zeros(1, np.int64),
         )
-        return Memory(
-            room.numpy(),
-            np.arange(batch, dtype=np.int64),
-            np.array(starts, np.int64),
-            length,
-            scratch,
-            threads,
-        )
+        threads = min(torch.get_num_threads(), self.heads)
+        row = np.arange(batch, dtype=np.int64)
+        return Memory(room, row, np.array(starts, np.int64), length, scratch, threads)
 
     def step(self, x: Tensor, memory: Memory) -> Tensor:
         """One position more of each row, (R, width) float32: what the head makes of it, (R, symbols) float32.
@@ -170,8 +162,8 @@ class Compiled:
 
     def _arguments(self, memory: Memory, given: Array, logits: Array) -> tuple[object, ...]:
         lanes = (0,) * (self.width // self.heads)
-        m = memory
-        return self.weights, m.room, m.rows, m.starts, m.length, self.eps, lanes, given, logits, m.scratch
+        m, room = memory, memory.room.numpy()
+        return self.weights, room, m.rows, m.starts, m.length, self.eps, lanes, given, logits, m.scratch
 
     def _together(self, arguments: tuple[object, ...], memory: Memory) -> None:
         """The step by several threads. One at a time, as each needs all its threads to come to an end."""
@@ -185,7 +177,7 @@ class Compiled:
 
     def _compile(self) -> None:
         """Compile, or find what was compiled before, while the model is loaded and not in its first word."""
-        memory = self.memory(self.room(1, 1), 0, [0])
+        memory = self.memory(1, 1, 0, [0])
         given, logits = np.zeros((1, self.width), F), np.zeros((1, 1), F)
         arguments = (*self._arguments(memory, given, logits), 0, 1)
         _step.compile(tuple(typeof(argument) for argument in arguments))

@@ -7,6 +7,7 @@ batch are padded on the left of their phones, so that all rows stand at the same
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.engines.gpt_sovits.config import SpeakerConfig
-from pipelines.layers.compiled import Compiled, Memory
+from pipelines.layers import compiled, recorded
 from pipelines.layers.postnorm import PostNormBlock
 from pipelines.layers.transformer import KVCache
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -34,7 +37,8 @@ class Speech:
     said: int
     caches: list[KVCache]
     real: Tensor | None  # (B, slots), False at padding; None where there is none
-    memory: Memory | None = None  # instead of the two above, where steps are compiled
+    # Instead of the two above, where steps are compiled or recorded.
+    memory: compiled.Memory | recorded.Memory | None = None
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (indices, (R,) int64) alone."""
@@ -63,11 +67,27 @@ class Speaker(nn.Module):
             PostNormBlock(c.width, c.heads, c.hidden, functional.relu) for _ in range(c.layers)
         )
         self.head = nn.Linear(c.width, c.tokens + 1, bias=False)
-        self._compiled: Compiled | None = None
+        self._steps: compiled.Compiled | recorded.Recorded | None = None
 
     def settle(self) -> None:
-        """Compile the step, for a CPU. The linear layers are then as `Compiled` leaves them."""
-        self._compiled = Compiled(list(self.blocks), self.head)
+        """Compile the step, for a CPU, or try to record it, for an NVIDIA card.
+
+        On a CPU the linear layers are then as `Compiled` leaves them; for float16 nothing is compiled.
+        """
+        weight = self.symbols.weight
+        if weight.device.type == "cpu" and weight.dtype != torch.float16:
+            self._steps = compiled.Compiled(list(self.blocks), self.head)
+        elif weight.device.type == "cuda":
+            self._record()
+
+    def _record(self) -> None:
+        steps = recorded.Recorded(list(self.blocks), self.head)
+        try:
+            steps.prove()
+            self._steps = steps
+        except Exception as error:  # whatever it is: steps that are not recorded need none of it
+            reason = str(error).partition("\n")[0].strip().rstrip(".")
+            log.warning("Steps are not played back as a CUDA graph here, and take longer so: %s.", reason)
 
     @torch.inference_mode()
     def begin(
@@ -86,8 +106,8 @@ class Speaker(nn.Module):
         texts = [self._text(p, f) for p, f in zip(phones, features, strict=True)]
         start = 0 if prompt is None else len(prompt)
         places = self.token_scale * positions(start, most, texts[0])
-        if self._compiled is not None:
-            return self._begin_alone(self._compiled, texts, prompt, places)
+        if self._steps is not None:
+            return self._begin_alone(self._steps, texts, prompt, places)
         longest = max(len(text) for text in texts)
         lead = torch.stack([functional.pad(text, (0, 0, longest - len(text), 0)) for text in texts])
         x = lead if prompt is None else torch.cat([lead, self._audio(prompt).expand(len(texts), -1, -1)], 1)
@@ -100,20 +120,23 @@ class Speaker(nn.Module):
         return Speech(self.head(x[:, -1]).float(), places, 0, caches, padded)
 
     def _begin_alone(
-        self, step: Compiled, texts: Sequence[Tensor], prompt: Tensor | None, places: Tensor
+        self,
+        steps: compiled.Compiled | recorded.Recorded,
+        texts: Sequence[Tensor],
+        prompt: Tensor | None,
+        places: Tensor,
     ) -> Speech:
         """`begin`, row by row: a CPU is no slower so, nothing is padded, and int8 rounds each by itself."""
         longest = max(len(text) for text in texts)
         start = 0 if prompt is None else len(prompt)
-        room = step.room(len(texts), longest + start + len(places))
         starts, logits = [longest - len(text) for text in texts], []
+        memory = steps.memory(len(texts), longest + start + len(places), longest + start, starts)
         for i, text in enumerate(texts):
             x = text[None] if prompt is None else torch.cat([text[None], self._audio(prompt)], 1)
-            caches = [KVCache(part[:, i : i + 1, starts[i] :]) for part in room]
-            real = torch.ones(x.shape[:2], dtype=torch.bool)
+            caches = [KVCache(part[:, i : i + 1, starts[i] :]) for part in memory.room]
+            real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
             x = self._run(x, caches, self._first_mask(real, len(text), len(text) + start))
             logits.append(self.head(x[:, -1]).float())
-        memory = step.memory(room, longest + start, starts)
         return Speech(torch.cat(logits), places, 0, [], None, memory)
 
     @torch.inference_mode()
@@ -122,7 +145,7 @@ class Speaker(nn.Module):
         x = self.tokens(tokens.to(self.tokens.weight.device)) + speech.places[speech.said]
         speech.said += 1
         if speech.memory is not None:
-            speech.logits = self._compiled.step(x.float(), speech.memory)
+            speech.logits = self._steps.step(x.float(), speech.memory)
             return
         mask = None
         if speech.real is not None:
