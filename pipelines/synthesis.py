@@ -33,6 +33,7 @@ from pipelines.types import (
     Piece,
     Request,
     Run,
+    Sampling,
     Span,
     StageReport,
     Take,
@@ -57,6 +58,11 @@ SILENCE = 1e-3  # peak (-60 dBFS) below which a sentence has no sound in it
 CLIPPED = 0.02  # share of samples at full scale above which a sound is broken rather than loud
 SYMBOL_SECONDS = (0.01, 1.0)  # of sound per symbol of a phrase: no speech is faster or slower
 SLACK_SECONDS = 3.0  # a lone word may carry this much breath and pause around it
+# How sentences were said that were to be said in one go: were they (False), or was there too little memory.
+_TOGETHER = {
+    False: "Several sentences at once.",
+    True: "One after the other, as memory is not enough for several sentences at once.",
+}
 
 Result = TypeVar("Result")
 
@@ -143,6 +149,7 @@ class _Job:
     units: dict[int, Units] = field(default_factory=dict)  # by sentence: said, and not yet rendered
     last_read: int = 0  # the sentence that was read, or could not be
     together: int = 1  # sentences that were said in one go
+    cramped: bool = False  # whether memory did not do for more than one
     unread: InputError | None = None
 
     def __post_init__(self) -> None:
@@ -268,7 +275,7 @@ class _Job:
 
         The first alone, so that sound starts soon; then twice as many each time, while what was made plays.
         """
-        if self.request.units is not None or not self.said:
+        if self.request.units is not None or not self.said or self.cramped:
             return 1
         self.together = min(2 * self.together, getattr(self._engine(), "at_once", 1))
         return self.together
@@ -292,24 +299,30 @@ class _Job:
             self.phrases[number] = phrase
 
     def _said_together(self, numbers: Sequence[int], voice: Voice) -> Iterator[StageReport]:
-        """Say these sentences, which are read; each draws from its own stream of chance."""
+        """Say these sentences, which are read; each draws from its own stream of chance.
+
+        Where memory does not do for all of them at once, and from then on, one after the other: each is what
+        it would have been.
+        """
         if not numbers:
             return
         self.run.progress("say", numbers[0], self.total)
         phrases = [self.phrases[number] for number in numbers]
         seeds = [seed_of(self.request.sampling.seed, number) for number in numbers]
-        how = replace(self.request.sampling, seed=seeds[0])
+        hows = [replace(self.request.sampling, seed=seed) for seed in seeds]
 
         def say(engine: Engine) -> list[Units]:
-            if len(numbers) == 1:
-                found = [engine.say(phrases[0], voice, how, self.quiet)]
-            else:
-                found = engine.say_all(phrases, voice, how, seeds, self.quiet)
+            found = self._all_said(engine, phrases, voice, hows[0], seeds) if len(numbers) > 1 else None
+            if found is None:
+                found = [
+                    engine.say(phrase, voice, how, self.quiet)
+                    for phrase, how in zip(phrases, hows, strict=True)
+                ]
             return [_best(candidates, phrase) for candidates, phrase in zip(found, phrases, strict=True)]
 
         made, seconds, note = self._healed("say", say)
         if len(numbers) > 1:
-            note = f"Several sentences at once. {note}".strip()
+            note = f"{_TOGETHER[self.cramped]} {note}".strip()
         lengths = [units.ids.shape[1] for units in made]
         for number, units, length in zip(numbers, made, lengths, strict=True):
             self.units[number] = units
@@ -317,6 +330,21 @@ class _Job:
                 self._note(f"{units.note} ({self.texts[number - 1]})")
             self._report("say", number, seconds * length / sum(lengths), note)
             yield self.stages[-1]
+
+    def _all_said(
+        self, engine: Engine, phrases: list[Phrase], voice: Voice, sampling: Sampling, seeds: list[int]
+    ) -> list[list[Units]] | None:
+        """The engine's `say_all`; None where memory does not do for that."""
+        if self.cramped:
+            return None
+        try:
+            return engine.say_all(phrases, voice, sampling, seeds, self.quiet)
+        except (RuntimeError, MemoryError) as error:
+            if not device.out_of_memory(error):
+                raise
+            self.cramped = True
+        device.free(self.placement.device)  # what was made is let go of only here, with the error
+        return None
 
     def _given(self) -> Units:
         """The request's own units of the sentence that comes next."""

@@ -171,6 +171,30 @@ def test_tapes_serve_any_length_that_fits_and_few_are_kept(monkeypatch):
     assert len(made) == 3
 
 
+def test_spare_tapes_make_room_where_memory_is_short(monkeypatch):
+    steps, x = Recorded(*blocks(count=1)), noise(3, 2, WIDTH)
+    truth = played(steps, x)
+    steps.memory(1, 3, 0, [0])
+
+    def short(step, device):
+        if steps._spare:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return record(step, device)
+
+    monkeypatch.setattr(layers, "record", short)
+    made = played(steps, torch.cat([x, x], 1))
+    torch.testing.assert_close(made[:, :2], truth)
+    assert len(steps._spare) == 1  # the new one; with none to let go of, it is told
+    steps._spare.clear()
+
+    def always_short(step, device):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(layers, "record", always_short)
+    with pytest.raises(torch.OutOfMemoryError):
+        steps.memory(5, 3, 0, [0])
+
+
 def test_many_threads_each_get_what_is_theirs():
     network = blocks()
     steps = Recorded(*network)

@@ -333,6 +333,29 @@ def test_the_first_sentence_is_said_alone_and_the_others_together(engines, choir
     assert [s.sentence for s in take.stages if s.stage == "render"] == list(range(1, 8))
 
 
+def test_where_memory_is_short_sentences_are_said_one_after_the_other(engines, choir, monkeypatch):
+    def too_much(self, phrases, *rest):
+        self.batches.append(len(phrases))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Choir, "say_all", too_much)
+    take = take_of(choir, request(text=SEVEN))
+    assert batches(choir) == [2]  # tried once, and not again in this text
+    assert take.sha256 == take_of(engines, request(text=SEVEN)).sha256
+    notes = {s.sentence: s.note for s in take.stages if s.stage == "say"}
+    assert notes.pop(2) == notes.pop(3) and set(notes.values()) == {""}
+    assert "memory is not enough" in next(s.note for s in take.stages if s.sentence == 2 and s.note)
+
+
+def test_what_goes_wrong_otherwise_among_several_sentences_is_no_lack_of_memory(choir, monkeypatch):
+    def broken(self, *rest):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(Choir, "say_all", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        take_of(choir, request(text=SEVEN))
+
+
 def test_the_time_of_sentences_said_together_is_shared_by_their_lengths(choir, monkeypatch):
     clock = iter(range(0, 10_000, 10))
     monkeypatch.setattr(synthesis.time, "perf_counter", lambda: next(clock))

@@ -360,6 +360,9 @@ CHINESE: Mapping[str, str] = {
     ),
     "Left out: {text} ({+error})": "已略过：{text}（{+error}）",
     "Several sentences at once.": "几句一起说。",
+    "One after the other, as memory is not enough for several sentences at once.": (
+        "逐句说，因为内存不够几句一起说。"
+    ),
     "Said {tries} times, and none was of a likely length: words may be missing or repeated. ({text})": (
         "说了 {tries} 次，长度都不合理：可能漏字或重复。（{text}）"
     ),

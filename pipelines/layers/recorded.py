@@ -85,7 +85,7 @@ class Recorded:
         Steps go on behind the first `length`, which are for the caller to fill: see `Memory`.
         Raises `RuntimeError` where the card's memory does not do, or a step cannot be recorded.
         """
-        tape = self._taken(batch, slots) or self._tape(batch, -(-slots // GRAIN) * GRAIN)
+        tape = self._taken(batch, slots) or self._fresh(batch, -(-slots // GRAIN) * GRAIN)
         # What is masked is multiplied by 0, and that must not be what is no number.
         tape.room.zero_()
         device = tape.room.device
@@ -152,6 +152,16 @@ class Recorded:
                 return tape
             self._spare.append(tape)
         return None
+
+    def _fresh(self, batch: int, slots: int) -> Tape:
+        """A new tape, in the place of the spare ones where memory does not do for all."""
+        try:
+            return self._tape(batch, slots)
+        except torch.OutOfMemoryError:
+            if not self._spare:
+                raise
+        self._spare.clear()
+        return self._tape(batch, slots)
 
     def _tape(self, batch: int, slots: int) -> Tape:
         """Record a step of so many rows over so many slots."""
