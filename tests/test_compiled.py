@@ -43,7 +43,7 @@ def steps(step: Compiled, x: Tensor, starts: Sequence[int], threads: int = 1) ->
     memory = step.memory(x.shape[1], len(x), 0, starts)
     memory.room.zero_()
     memory.threads = threads
-    return torch.stack([step.step(row, memory) for row in x])
+    return torch.stack([step.step(row, memory) for row in x.numpy()])
 
 
 def noise(*shape: int) -> Tensor:
@@ -79,7 +79,7 @@ def test_a_row_does_not_look_before_its_start():
     for before in (0.0, math.nan):
         memory = step.memory(2, 12, 5, [5, 5])
         memory.room.fill_(before)
-        made = torch.stack([step.step(row, memory) for row in x[5:]])
+        made = torch.stack([step.step(row, memory) for row in x[5:].numpy()])
         torch.testing.assert_close(made[:, [1]], whole, rtol=1e-5, atol=1e-5)
 
 
@@ -108,10 +108,10 @@ def test_it_goes_on_with_the_rows_that_are_kept():
     x = noise(9, 4, WIDTH)
     memory = step.memory(4, 9, 0, [0, 1, 2, 0])
     memory.room.zero_()
-    for row in x[:4]:
+    for row in x[:4].numpy():
         step.step(row, memory)
     memory.keep(torch.tensor([2, 0]))
-    made = torch.stack([step.step(row[[2, 0]], memory) for row in x[4:]])
+    made = torch.stack([step.step(row[[2, 0]], memory) for row in x[4:].numpy()])
     torch.testing.assert_close(made[:, [1]], steps(step, x[:, [0]], [0])[4:], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(made[:, [0]], steps(step, x[2:, [2]], [0])[2:], rtol=1e-5, atol=1e-5)
 
@@ -144,10 +144,10 @@ def test_int8_is_rounded_by_row_and_nothing_else_is():
 def test_a_full_memory_says_so():
     _, step = compiled("float32")
     memory = step.memory(1, 2, 0, [0])
-    for row in noise(2, 1, WIDTH):
+    for row in noise(2, 1, WIDTH).numpy():
         step.step(row, memory)
     with pytest.raises(ValueError, match="2 slots, and 3 are needed"):
-        step.step(noise(1, WIDTH), memory)
+        step.step(noise(1, WIDTH).numpy(), memory)
 
 
 def test_blocks_that_are_not_compiled_are_refused():

@@ -17,7 +17,7 @@ import math
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -79,12 +79,19 @@ class Memory:
     rows: Array
     starts: Array
     length: int
+    given: Array  # (rows, width): what is heard in this step
     scratch: Scratch
     threads: int
+
+    def __post_init__(self) -> None:
+        self.numbers = self.room.numpy()
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (indices, (R,) int64) alone."""
         self.rows, self.starts = self.rows[rows.numpy()], self.starts[rows.numpy()]
+        count = _whole_groups(len(rows))
+        self.given = self.given[:count]
+        self.scratch = Scratch(*(part[:count] for part in self.scratch[:4]), *self.scratch[4:])
 
 
 class Compiled:
@@ -126,44 +133,44 @@ class Compiled:
 
         Steps go on behind the first `length`, which are for the caller to fill: see `Memory`.
         """
-        rows = 1 if batch == 1 else _whole_groups(batch)
-        hidden, size = self.weights.up.shape[1], self.width // self.heads
+        rows, width, hidden = _whole_groups(batch), self.width, self.weights.up.shape[1]
         # Slots are looked at in groups, the last of which may go over the end.
-        room = _empty((len(self.weights.qkv), 2, batch, slots + GROUP - 1, self.heads, size), torch.float32)
+        size = (len(self.weights.qkv), 2, batch, slots + GROUP - 1, self.heads, width // self.heads)
         scratch = Scratch(
-            *(np.zeros((rows, n), F) for n in (3 * self.width, self.width, hidden, self.width)),
-            np.zeros((self.heads, _whole_groups(slots)), F),
+            *(np.zeros((rows, n), F) for n in (3 * width, width, hidden, width)),
+            np.zeros((self.heads, -(-slots // GROUP) * GROUP), F),
             np.zeros(1, np.int64),
         )
-        threads = min(torch.get_num_threads(), self.heads)
-        row = np.arange(batch, dtype=np.int64)
-        return Memory(room, row, np.array(starts, np.int64), length, scratch, threads)
+        return Memory(
+            _empty(size, torch.float32),
+            np.arange(batch, dtype=np.int64),
+            np.array(starts, np.int64),
+            length,
+            np.zeros((rows, width), F),
+            scratch,
+            min(torch.get_num_threads(), self.heads),
+        )
 
-    def step(self, x: Tensor, memory: Memory) -> Tensor:
+    def step(self, x: Array, memory: Memory) -> Tensor:
         """One position more of each row, (R, width) float32: what the head makes of it, (R, symbols) float32.
 
         Raises `ValueError` when the memory is full.
         """
         if memory.length > memory.room.shape[3] - GROUP:
             raise ValueError(f"The memory has {memory.length} slots, and {memory.length + 1} are needed.")
-        count = len(x)
-        rows = 1 if count == 1 else _whole_groups(count)
-        given = np.zeros((rows, self.width), F)
-        given[:count] = x.numpy()
-        logits = np.empty((rows, self.weights.head.shape[1]), F)
-        scratch = Scratch(*(part[:rows] for part in memory.scratch[:4]), *memory.scratch[4:])
-        arguments = self._arguments(replace(memory, scratch=scratch), given, logits)
+        memory.given[: len(x)] = x
+        logits = np.empty((len(memory.given), self.weights.head.shape[1]), F)
         if memory.threads == 1:
-            _step(*arguments, 0, 1)
+            _step(*self._arguments(memory, logits), 0, 1)
         else:
-            self._together(arguments, memory)
+            self._together(self._arguments(memory, logits), memory)
         memory.length += 1
-        return torch.from_numpy(logits[:count])
+        return torch.from_numpy(logits[: len(x)])
 
-    def _arguments(self, memory: Memory, given: Array, logits: Array) -> tuple[object, ...]:
-        lanes = (0,) * (self.width // self.heads)
-        m, room = memory, memory.room.numpy()
-        return self.weights, room, m.rows, m.starts, m.length, self.eps, lanes, given, logits, m.scratch
+    def _arguments(self, memory: Memory, logits: Array) -> tuple[object, ...]:
+        m, lanes = memory, (0,) * (self.width // self.heads)
+        parts = self.weights, m.numbers, m.rows, m.starts, m.length, self.eps, lanes, m.given, logits
+        return *parts, m.scratch
 
     def _together(self, arguments: tuple[object, ...], memory: Memory) -> None:
         """The step by several threads. One at a time, as each needs all its threads to come to an end."""
@@ -178,13 +185,13 @@ class Compiled:
     def _compile(self) -> None:
         """Compile, or find what was compiled before, while the model is loaded and not in its first word."""
         memory = self.memory(1, 1, 0, [0])
-        given, logits = np.zeros((1, self.width), F), np.zeros((1, 1), F)
-        arguments = (*self._arguments(memory, given, logits), 0, 1)
+        arguments = (*self._arguments(memory, np.zeros((1, 1), F)), 0, 1)
         _step.compile(tuple(typeof(argument) for argument in arguments))
 
 
-def _whole_groups(count: int) -> int:
-    return -(-count // GROUP) * GROUP
+def _whole_groups(rows: int) -> int:
+    """How many rows are multiplied for so many: one alone, or groups."""
+    return 1 if rows == 1 else -(-rows // GROUP) * GROUP
 
 
 def _vector(tensor: Tensor) -> Array:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,7 +34,7 @@ class Speech:
     """
 
     logits: Tensor
-    places: Tensor
+    places: Tensor | np.ndarray  # numpy's and float32 where steps are compiled
     said: int
     caches: list[KVCache]
     real: Tensor | None  # (B, slots), False at padding; None where there is none
@@ -68,6 +69,7 @@ class Speaker(nn.Module):
         )
         self.head = nn.Linear(c.width, c.tokens + 1, bias=False)
         self._steps: compiled.Compiled | recorded.Recorded | None = None
+        self._table: np.ndarray | None = None  # `tokens`, where steps are compiled
 
     def settle(self) -> None:
         """Compile the step, for a CPU, or try to record it, for an NVIDIA card.
@@ -77,6 +79,9 @@ class Speaker(nn.Module):
         weight = self.symbols.weight
         if weight.device.type == "cpu" and weight.dtype != torch.float16:
             self._steps = compiled.Compiled(list(self.blocks), self.head)
+            # A step runs all weights through the processor's caches, after which every call of torch takes
+            # several times as long as usual (0.1 ms for an embedding); with numpy a step is 0.15 ms quicker.
+            self._table = self.tokens.weight.float().clone().numpy()
         elif weight.device.type == "cuda":
             self._record()
 
@@ -137,15 +142,20 @@ class Speaker(nn.Module):
             real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
             x = self._run(x, caches, self._first_mask(real, len(text), len(text) + start))
             logits.append(self.head(x[:, -1]).float())
-        return Speech(torch.cat(logits), places, 0, [], None, memory)
+        lines = places if self._table is None else places.float().numpy()
+        return Speech(torch.cat(logits), lines, 0, [], None, memory)
 
     @torch.inference_mode()
     def step(self, speech: Speech, tokens: Tensor) -> None:
         """Hear the tokens just said, (B,) int64, and be ready to say the next."""
-        x = self.tokens(tokens.to(self.tokens.weight.device)) + speech.places[speech.said]
+        if self._table is None:
+            heard = self.tokens(tokens.to(self.tokens.weight.device))
+        else:
+            heard = self._table[tokens.numpy()]
+        x = heard + speech.places[speech.said]
         speech.said += 1
         if speech.memory is not None:
-            speech.logits = self._steps.step(x.float(), speech.memory)
+            speech.logits = self._steps.step(x, speech.memory)
             return
         mask = None
         if speech.real is not None:
