@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
+from pipelines.layers.lstm import Lstm
 from pipelines.layers.mel import mel_filters, power_spectrogram
 
 SAMPLE_RATE = 16000
@@ -27,7 +28,7 @@ class SpeakerEncoder(nn.Module):
 
     def __init__(self, bands: int = 40, hidden: int = 256, layers: int = 3, size: int = 256) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(bands, hidden, layers, batch_first=True)
+        self.lstm = Lstm(bands, hidden, layers)
         self.linear = nn.Linear(hidden, size)
         self.register_buffer("filters", mel_filters(SAMPLE_RATE, N_FFT, bands), persistent=False)
 
@@ -38,6 +39,7 @@ class SpeakerEncoder(nn.Module):
 
     def mel(self, samples: Tensor) -> Tensor:
         """(..., T) at 16 kHz → (..., T // 160 + 1, bands) float32 mel power, not its logarithm."""
+        samples = samples.to(self.filters.device)
         return (self.filters.float() @ power_spectrogram(samples, N_FFT, HOP)).transpose(-1, -2)
 
     def windows(self, samples: Tensor, per_second: float = 1.3, coverage: float = 0.75) -> Tensor:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipelines.engines.small.config import Config
+from pipelines.layers.lstm import Lstm
 from pipelines.layers.transformer import attend
 
 SLOPE = 0.2  # of the leaky ReLUs, but for the generator's (iSTFTNet keeps HiFi-GAN's)
@@ -153,9 +154,9 @@ class StyleBlock(nn.Module):
         return (x + y) * math.sqrt(0.5)
 
 
-def bidirectional(inputs: int, outputs: int) -> nn.LSTM:
+def bidirectional(inputs: int, outputs: int) -> Lstm:
     """An LSTM both ways over (B, T, C), half of the outputs each."""
-    return nn.LSTM(inputs, outputs // 2, batch_first=True, bidirectional=True)
+    return Lstm(inputs, outputs // 2, bidirectional=True)
 
 
 # --------------------------------------------------------------------------------------- say

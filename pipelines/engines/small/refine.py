@@ -103,7 +103,7 @@ def refine(
     run.progress("refine", total, total)
     if done == 0:
         return voice
-    tensors = dict(voice.tensors) | {"style": voice.tensors["style"] + search.average()}
+    tensors = dict(voice.tensors) | {"style": voice.tensors["style"] + search.average().cpu()}
     facts = dict(voice.facts) | {"refined": f"{done} of {total} steps"}
     return Voice(voice.engine, tensors, voice.transcript, facts)
 
@@ -138,8 +138,11 @@ class _Search:
     """Refining as a function to be made small: its variables, its loss, and their running average."""
 
     def __init__(self, voice: Voice, target: Traits, networks: Networks, how: Descent) -> None:
-        self.voice, self.target, self.how, self.networks = voice, target, how, networks
-        middles = middle(networks.basis.styles)
+        self.how, self.networks = how, networks
+        self.place = place = networks.encoder.filters.device
+        self.voice = {name: tensor.to(place) for name, tensor in voice.tensors.items()}
+        self.target = Traits(*(part.to(place) for part in (target.embedding, target.pitch, target.spectrum)))
+        middles = middle(networks.basis.styles).to(place)
         self.deviation = middles.std(0)
         self.directions = middles - middles.mean(0)
         self.random = torch.Generator().manual_seed(how.seed)
@@ -150,7 +153,8 @@ class _Search:
 
     def _begin(self, faster: float) -> None:
         """Variables at rest at the origin, and a descent at so many times the rates."""
-        self.weights = torch.zeros(2, len(self.directions), requires_grad=True)  # timbre, prosody
+        # Of timbre and of prosody.
+        self.weights = torch.zeros(2, len(self.directions), device=self.place, requires_grad=True)
         self.free = torch.zeros_like(self.deviation, requires_grad=True)
         rates = [(self.weights, self.how.blend_rate), (self.free, self.how.free_rate)]
         self.adam = torch.optim.Adam(
@@ -182,9 +186,9 @@ class _Search:
     def _line(self, sentence: str, run: Run) -> _Line:
         run.check()
         speaker = self.networks.speaker
-        ids = text.read(sentence).ids[None]
+        ids = text.read(sentence).ids[None].to(self.place)
         phones = speaker.phones(ids, run.check)
-        prosody = at(self.voice.tensors, ids.shape[1] - 2)[None, TIMBRE:]
+        prosody = at(self.voice, ids.shape[1] - 2)[None, TIMBRE:]
         frames = speaker.durations(speaker.features(phones, prosody))[0].round().long().clamp(min=1)
         return _Line(ids, phones, frames)
 
@@ -223,10 +227,10 @@ class _Search:
     def front(self, line: _Line) -> _Front:
         """The line as the present style says it."""
         speaker, renderer = self.networks.speaker, self.networks.renderer
-        style = (at(self.voice.tensors, line.tokens) + self.moved())[None]
+        style = (at(self.voice, line.tokens) + self.moved())[None]
         timbre, prosody = style[:, :TIMBRE], style[:, TIMBRE:]
         curve, energy = speaker.curves(speaker.features(line.phones, prosody), line.frames, prosody)
-        curve = to_pitch(curve[0], energy[0], self.voice.tensors.get("pitch"))[None]
+        curve = to_pitch(curve[0], energy[0], self.voice.get("pitch"))[None]
         return _Front(curve, energy, timbre, renderer.front(line.ids, line.frames, curve, energy, timbre))
 
     def _source(self, front: _Front) -> Tensor:
@@ -295,7 +299,8 @@ def powers(samples: Tensor, encoder: SpeakerEncoder) -> tuple[Tensor, Tensor]:
 
 def _at_hundred(voiced: Tensor, frames: int) -> Tensor:
     """Of the curves' 80 a second, which of `frames` at 100 a second have a voice: (N,) → (frames,)."""
-    return voiced[(torch.arange(frames) * 240 // 300).clamp(max=len(voiced) - 1)]
+    places = torch.arange(frames, device=voiced.device) * 240 // 300
+    return voiced[places.clamp(max=len(voiced) - 1)]
 
 
 def _windowed(encoder: SpeakerEncoder, mel: Tensor) -> Tensor:

@@ -136,7 +136,7 @@ def traits(waveform: Waveform, encoder: SpeakerEncoder) -> Traits:
     f0, voiced = pitch.track(speech)
     if voiced.sum() * pitch.HOP / SAMPLE_RATE < MIN_VOICED:
         raise InputError("No voice was found in the clip: choose one where somebody speaks aloud.")
-    return Traits(encoder.embed(speech), pitch.statistics(f0, voiced), spectrum(speech, voiced))
+    return Traits(encoder.embed(speech).cpu(), pitch.statistics(f0, voiced), spectrum(speech, voiced))
 
 
 def spectrum(samples: Tensor, voiced: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ def compared_bands() -> Tensor:
 
 def in_compared_bands(power: Tensor) -> Tensor:
     """Power in these bands, above 0: (257, frames) at 16 kHz → (40, frames)."""
-    return (compared_bands() @ power).clamp(min=FLOOR)
+    return (compared_bands().to(power.device) @ power).clamp(min=FLOOR)
 
 
 def band_decibels(bands: Tensor) -> Tensor:
