@@ -102,7 +102,7 @@ class Card(TorchDispatchMode):
 
 
 class Unwaiting(TorchDispatchMode):
-    """Refuses, while it is entered, to look at what is on the card, as no recorded step may. Raises `Waited`."""
+    """Refuses to look at what is on the card, as no recorded step may. Raises `Waited`."""
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         given = tree_leaves((args, kwargs or {}))
