@@ -4,8 +4,9 @@
         network.to(DEVICE)
 
 What lies on it may not be mixed with what lies on the CPU, nor be handed to numpy; numbers without axes and
-indices may come from the CPU, as on a real card. It shows that nothing of an engine was left behind on the
-CPU, and that the outcome is the CPU's; it shows nothing of a real card's kernels or rounding.
+indices may come from the CPU, as on a real card. It has no float64, as Apple's. It shows that nothing of an
+engine was left behind on the CPU, and that the outcome is the CPU's; it shows nothing of a real card's kernels
+or rounding.
 """
 
 from __future__ import annotations
@@ -118,6 +119,8 @@ def computed(operation: Callable, args: tuple, kwargs: dict) -> object:
     there = [value for value in given if isinstance(value, OnCard)]
     here = [value for value in given if isinstance(value, Tensor) and not isinstance(value, OnCard)]
     device = next((value for value in given if isinstance(value, torch.device)), None)
+    if (there or str(device) == DEVICE) and any(isinstance(value, torch.Generator) for value in given):
+        raise Mixed(f"{operation} on the card, with chance of the CPU")
     if operation.name() == "aten::_has_compatible_shallow_copy_type":
         return bool(there) and not here  # whether a module may swap a parameter's data for the other's
     anywhere = device is not None or operation.name() in ANYWHERE
@@ -140,6 +143,8 @@ def computed(operation: Callable, args: tuple, kwargs: dict) -> object:
 
 
 def _put(tensor: Tensor) -> OnCard:
+    if tensor.dtype in (torch.float64, torch.complex128) and tensor.dim():
+        raise TypeError("The card has no float64.")
     # Marks that numbers are to be read as conjugate or negative are not a wrapper's own.
     return OnCard(tensor.resolve_conj().resolve_neg())
 

@@ -213,8 +213,12 @@ def test_the_card_is_strict():
         for mixed in (lambda: there + here, lambda: torch.cat([there, here]), lambda: there @ here.T):
             with pytest.raises(Mixed):
                 mixed()
+        with pytest.raises(Mixed):
+            torch.randn(2, device=DEVICE, generator=torch.Generator())
         with pytest.raises(RuntimeError):
             there.numpy()
+        with pytest.raises(TypeError):
+            there.double()
         network = nn.Linear(3, 2).to(DEVICE)
         with pytest.raises(Mixed):
             network(here)

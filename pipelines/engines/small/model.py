@@ -359,12 +359,12 @@ class Excitation(nn.Module):
     def forward(self, pitch: Tensor, generator: torch.Generator | None) -> Tensor:
         """Pitch (B, N) in Hz -> (B, N · hop); noise drawn from `generator` on the CPU, none without one."""
         pitch = pitch.float()
-        harmonics = torch.arange(1, self.l_linear.in_features + 1, device=pitch.device)
+        harmonics = torch.arange(1, self.l_linear.in_features + 1)
         # Whole turns are dropped before they are summed, and the sum is kept in float64: after ten
-        # seconds a float32 phase is off by a hundredth of a radian.
-        turns = (pitch.double()[:, None] * harmonics[:, None] / self.rate % 1).cumsum(-1) * self.hop
-        turns = F.interpolate(turns, scale_factor=self.hop, mode="linear")
-        wave = torch.sin(2 * math.pi * (turns % 1).float()).transpose(1, 2)  # -> (B, samples, harmonics)
+        # seconds a float32 phase is off by a hundredth of a radian. Apple's GPU has no float64.
+        turns = (pitch.cpu().double()[:, None] * harmonics[:, None] / self.rate % 1).cumsum(-1) * self.hop
+        turns = (F.interpolate(turns, scale_factor=self.hop, mode="linear") % 1).float().to(pitch.device)
+        wave = torch.sin(2 * math.pi * turns).transpose(1, 2)  # -> (B, samples, harmonics)
         voiced = (pitch > VOICED).float().repeat_interleave(self.hop, dim=-1)[..., None]
         wave = self.l_linear(SINE * wave * voiced)
         if generator is not None:
