@@ -5,8 +5,8 @@
 
 What lies on it may not be mixed with what lies on the CPU, nor be handed to numpy; numbers without axes and
 indices may come from the CPU, as on a real card. It has no float64, as Apple's. It shows that nothing of an
-engine was left behind on the CPU, and that the outcome is the CPU's; it shows nothing of a real card's kernels
-or rounding.
+engine was left behind on the CPU, and that the outcome is the CPU's; of a real card's kernels and rounding it
+shows nothing.
 """
 
 from __future__ import annotations
