@@ -26,7 +26,6 @@ from pipelines.layers import recorded as layers
 from pipelines.layers.postnorm import PostNormBlock
 from pipelines.layers.recorded import GRAIN, Recorded
 from pipelines.layers.transformer import KVCache
-from tests.card import DEVICE, Unwaiting, Waited, card
 
 HEADS, WIDTH = 4, 32
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -246,22 +245,6 @@ def test_the_proof_finds_a_tape_that_does_not_read_what_changes(monkeypatch, bro
     monkeypatch.setattr(layers, "record", frozen)
     with pytest.raises(RuntimeError, match="away from the same step done anew"):
         Recorded(*blocks(dtype=dtype)).prove()
-
-
-@pytest.mark.parametrize("dtype", layers.NEAR)
-def test_a_step_never_leaves_the_card_and_never_waits_for_it(monkeypatch, dtype):
-    monkeypatch.setattr(layers, "record", lambda step, device: step)
-    x = noise(9, 2, WIDTH).to(dtype)
-    truth = played(Recorded(*blocks(dtype=dtype)), x, [0, 1])
-    with card():
-        steps = Recorded(*(part.to(DEVICE) for part in blocks(dtype=dtype)))
-        memory = steps.memory(2, 9, 0, [0, 1])
-        there = [row.to(DEVICE) for row in x]
-        with Unwaiting():
-            made = [steps.step(row, memory) for row in there]
-            with pytest.raises(Waited):
-                bool(made[0].isfinite().all())
-        torch.testing.assert_close(torch.stack(made).cpu(), truth, rtol=0.05, atol=0.05)
 
 
 # ------------------------------------------------------------------------------------ the speaker
