@@ -134,11 +134,11 @@ class Compiled:
         Steps go on behind the first `length`, which are for the caller to fill: see `Memory`.
         """
         rows, width, hidden = _whole_groups(batch), self.width, self.weights.up.shape[1]
-        # Slots are looked at in groups, the last of which may go over the end.
-        size = (len(self.weights.qkv), 2, batch, slots + GROUP - 1, self.heads, width // self.heads)
+        padded = slots + GROUP - 1  # as slots are looked at in groups, the last of which may go over the end
+        size = (len(self.weights.qkv), 2, batch, padded, self.heads, width // self.heads)
         scratch = Scratch(
             *(np.zeros((rows, n), F) for n in (3 * width, width, hidden, width)),
-            np.zeros((self.heads, -(-slots // GROUP) * GROUP), F),
+            np.zeros((self.heads, padded), F),
             np.zeros(1, np.int64),
         )
         return Memory(
@@ -297,10 +297,14 @@ def _came(typing, gate):
 
 @njit
 def _meet(gate, all_came):
-    """Wait till as many came as there should. What was written before by one is then seen by all."""
+    """Wait till as many came as there should, and give how many. What one wrote before all see then.
+
+    A thread alone never waits: its gate is never set back, so it is always far enough.
+    """
     if _come(gate) + 1 < all_came:
         while _came(gate) < all_came:
             pass
+    return all_came
 
 
 @njit(fastmath=LOOSE)
@@ -451,25 +455,17 @@ def _step(weights, room, rows, starts, place, eps, lanes, given, logits, scratch
                     keys[slot, h, j], values[slot, h, j] = key[h, j], value[h, j]
             made = scratch.heard[r].reshape(heads, size)
             _attend(query, keys, values, slot + 1, made, scratch.scores, first, last, lanes)
-        if team > 1:
-            came += team
-            _meet(scratch.gate, came)
+        came = _meet(scratch.gate, came + team)
         _project(weights.out[i], weights.out_line[i], scratch.heard, scratch.made, low, high)
-        if team > 1:
-            came += team
-            _meet(scratch.gate, came)
+        came = _meet(scratch.gate, came + team)
         _settle(x, scratch.made, weights.norms[i, 0], weights.norms[i, 1], eps)
         _project(weights.up[i], weights.up_line[i], x, scratch.hidden, bottom, top)
         for r in range(len(x)):
             for j in range(top - bottom):
                 scratch.hidden[r, bottom + j] = max(scratch.hidden[r, bottom + j], F(0))
-        if team > 1:
-            came += team
-            _meet(scratch.gate, came)
+        came = _meet(scratch.gate, came + team)
         _project(weights.down[i], weights.down_line[i], scratch.hidden, scratch.made, low, high)
-        if team > 1:
-            came += team
-            _meet(scratch.gate, came)
+        came = _meet(scratch.gate, came + team)
         _settle(x, scratch.made, weights.norms[i, 2], weights.norms[i, 3], eps)
     symbols = logits.shape[1]
     share = symbols * rank // team, symbols * (rank + 1) // team
