@@ -312,7 +312,7 @@ class _Job:
         hows = [replace(self.request.sampling, seed=seed) for seed in seeds]
 
         def say(engine: Engine) -> list[Units]:
-            found = self._all_said(engine, phrases, voice, hows[0], seeds) if len(numbers) > 1 else None
+            found = self._all_said(engine, phrases, voice, hows[0], seeds)
             if found is None:
                 found = [
                     engine.say(phrase, voice, how, self.quiet)
@@ -334,8 +334,8 @@ class _Job:
     def _all_said(
         self, engine: Engine, phrases: list[Phrase], voice: Voice, sampling: Sampling, seeds: list[int]
     ) -> list[list[Units]] | None:
-        """The engine's `say_all`; None where memory does not do for that."""
-        if self.cramped:
+        """The engine's `say_all`; None for a lone sentence, and where memory does not do for several."""
+        if len(phrases) == 1 or self.cramped:
             return None
         try:
             return engine.say_all(phrases, voice, sampling, seeds, self.quiet)

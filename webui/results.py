@@ -354,8 +354,8 @@ def _memory(cost: Cost) -> str:
 
 def _more(found: Comparison, say: Say, page: str) -> str:
     made = say("compare.made", count=len(found.takes), texts=len(found.plan.texts), place=found.place)
-    absent = [(mode, f"compare.absent.{kind}", why) for (mode, kind), why in found.absent.items()]
-    silent = [(key.mode, f"stage.{key.stage}", why) for key, why in found.silent.items()]
+    absent = [(mode, kind and f"compare.absent.{kind}", why) for (mode, kind), why in found.absent.items()]
+    silent = [(key.mode, key.stage and f"stage.{key.stage}", why) for key, why in found.silent.items()]
     missing = [_missing(*row, page) for row in (*absent, *silent)]
     left_out = f"<h4>{say('compare.left_out')}</h4>{_list(dict.fromkeys(missing))}" if missing else ""
     notes = (
@@ -370,8 +370,8 @@ def _more(found: Comparison, say: Say, page: str) -> str:
 
 
 def _missing(mode: str, key: str, why: str, page: str) -> str:
-    """What was not made, and why; `key` names the part of the mode, none where it ends with its dot."""
-    part = "" if key.endswith(".") else words.say(page, key)
+    """What was not made, and why; `key` is of the words for the part of the mode, empty for all of it."""
+    part = words.say(page, key) if key else ""
     return words.say(page, "compare.why", what=f"{mode} {part}".strip(), why=told(page, why))
 
 
