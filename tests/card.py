@@ -11,7 +11,6 @@ shows nothing.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,8 +22,8 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 DEVICE = "card:0"
 ANYWHERE = {"aten::copy_", "aten::index.Tensor", "aten::index_put_", "aten::_index_put_impl_"}
-_REGISTERED = threading.Lock()
-_registered = False
+# For good, so this is imported in a process of its own alone: see `test_card`.
+_setup_privateuseone_for_python_backend("card")
 
 
 def _cell(inputs: Tensor, hidden: Tensor, before: Tensor, *biases: Tensor | None) -> tuple[Tensor, ...]:
@@ -102,7 +101,7 @@ class Card(TorchDispatchMode):
         return computed(operation, args, kwargs or {})
 
 
-class Unwaiting(TorchDispatchMode):
+class Unwaiting(Card):
     """Refuses to look at what is on the card, as no recorded step may. Raises `Waited`."""
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
@@ -110,7 +109,7 @@ class Unwaiting(TorchDispatchMode):
         fetched = any(isinstance(value, torch.device) and value.type == "cpu" for value in given)
         if any(isinstance(value, OnCard) for value in given) and (fetched or operation.name() in LOOKS):
             raise Waited(f"{operation} waits for the card")
-        return computed(operation, args, kwargs or {})
+        return super().__torch_dispatch__(operation, types, args, kwargs)
 
 
 def computed(operation: Callable, args: tuple, kwargs: dict) -> object:
@@ -156,17 +155,12 @@ def _on_cpu(value: object) -> object:
 
 
 @contextmanager
-def card() -> Iterator[str]:
-    """The card is there; gives its name."""
-    global _registered
-    with _REGISTERED:
-        if not _registered:
-            _setup_privateuseone_for_python_backend("card")
-            _registered = True
+def card() -> Iterator[None]:
+    """The card is there."""
     lifted = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)  # so that torch.tensor(…, device=…) comes by here
     try:
         with Card(), torch.autograd.set_multithreading_enabled(False):  # no thread of it for this device
-            yield DEVICE
+            yield
     finally:
         torch._C._set_only_lift_cpu_tensors(lifted)

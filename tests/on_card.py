@@ -29,8 +29,9 @@ from pipelines.engines.small.config import TINY
 from pipelines.layers import recorded
 from pipelines.layers.bert import Bert, BertConfig
 from pipelines.layers.hifigan import Hifigan, HifiganConfig
-from pipelines.types import Engine, Phrase, Run, Sampling, Waveform
+from pipelines.types import Engine, Run, Sampling, Waveform
 from tests.card import DEVICE, Mixed, OnCard, Unwaiting, Waited, card
+from tests.test_gpt_sovits import fake_read
 from tests.test_recorded import WIDTH, blocks, noise, played
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -43,10 +44,6 @@ def plain_layers(monkeypatch):
 
 
 VERIFIER = VerifierConfig(80, 8, 24, 4, 2, (1, 1, 1, 1), 2, 4)
-
-
-def read(text: str, language: str) -> Phrase:
-    return Phrase(text, torch.tensor([ord(letter) % 700 for letter in text]))
 
 
 def v2(place: Placement) -> Networks:
@@ -63,30 +60,26 @@ def v2_pro(place: Placement) -> Networks:
     )
 
 
+def matched(place: Placement, version: str, vocoder: Bigvgan | Hifigan) -> Networks:
+    """What v3 and v4 are, but for their vocoders."""
+    decoder = place.put(Matcher(TINY_MATCHER), "render")
+    return replace(v2(place), version=version, decoder=decoder, vocoder=place.put(vocoder, "render"))
+
+
 def v3(place: Placement) -> Networks:
     vocoder = Bigvgan(BigvganConfig(100, 16, (8, 8, 2, 2), (16, 16, 4, 4), (3, 5), (1, 3)))
-    return replace(
-        v2(place),
-        version="v3",
-        decoder=place.put(Matcher(TINY_MATCHER), "render"),
-        vocoder=place.put(vocoder, "render"),
-    )
+    return matched(place, "v3", vocoder)
 
 
 def v4(place: Placement) -> Networks:
     vocoder = Hifigan(HifiganConfig(100, 32, (10, 6, 2, 2, 2), (20, 12, 4, 4, 4)))
-    return replace(
-        v2(place),
-        version="v4",
-        decoder=place.put(Matcher(TINY_MATCHER), "render"),
-        vocoder=place.put(vocoder, "render"),
-    )
+    return matched(place, "v4", vocoder)
 
 
 def engine_of(build: Callable[[Placement], Networks], where: str, **modes: str) -> GptSovits:
     torch.manual_seed(1)
     place = Placement(where, **modes)
-    return GptSovits(place, build(place), read)
+    return GptSovits(place, build(place), fake_read)
 
 
 def said(
